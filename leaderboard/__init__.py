@@ -1,0 +1,1 @@
+"""Leaderboard and human-rating apps (not written yet)."""

@@ -1,0 +1,179 @@
+"""Models without a network: what every score should be read beside.
+
+``constant`` and ``random`` look at nothing, ``majority`` knows the support split's answers, ``oracle`` is told the truth
+and so proves that parsing and scoring can reach the top.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from radbench.errors import ConfigError
+from radbench.records import Answer, Box, Boxes, Labels, Mask, Request, Sample, Target, Text
+
+if TYPE_CHECKING:
+    from radbench.task import Support, Task
+
+_GRID = 256  # masks are averaged on a grid of this many points an axis
+
+
+class Constant:
+    """The same text for every request: ``constant:normal``."""
+
+    capabilities = frozenset({"text", "blind", "multi_image", "volumes"})
+
+    def __init__(self, *text: str) -> None:
+        self._text = ",".join(str(t) for t in text)  # a comma in the spec separates arguments
+        self._answer = Answer(text=self._text)
+
+    def fingerprint(self) -> Mapping[str, str]:
+        return {"adapter": "constant", "name": f"constant:{self._text}"}
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Answer]]:
+        answer = self._answer
+        for request in requests:
+            yield request, answer
+
+
+class Random:
+    """One of the request's choices, uniformly, by a hash of seed and request; no text where there are no choices."""
+
+    capabilities = frozenset({"text", "blind", "multi_image", "volumes"})
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = int(seed)
+
+    def fingerprint(self) -> Mapping[str, str]:
+        return {"adapter": "random", "name": "random", "seed": str(self._seed)}
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Answer]]:
+        for request in requests:
+            if not request.choices:
+                yield request, Answer(text="")
+                continue
+            draw = np.random.default_rng([self._seed, int.from_bytes(request.key[:8], "big")])
+            yield request, Answer(text=request.choices[int(draw.integers(len(request.choices)))])
+
+
+class Majority:
+    """The most frequent answer of the support split; masks: pixel-wise majority; boxes: each label's mean box.
+
+    Masks and boxes are averaged in relative coordinates and scaled to the asked picture.
+    """
+
+    capabilities = frozenset({"text", "boxes", "mask2d", "mask3d", "multi_image", "volumes"})
+
+    def __init__(self) -> None:
+        self._pools: dict[str, _MajorityPool] = {}
+
+    def fingerprint(self) -> Mapping[str, str]:
+        return {"adapter": "majority", "name": "majority", "revision": "1"}
+
+    def fit(self, task: Task, support: Support) -> None:
+        """Summarise the support split. Raises :class:`ConfigError` where it is empty."""
+        self._pools[task.name] = _MajorityPool(task, support)
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Answer]]:
+        for request in requests:
+            yield request, self._pools[request.task].answer(request)
+
+
+class _MajorityPool:
+    """Summaries of one task's support targets, with each cluster's share kept so that it can be left out."""
+
+    def __init__(self, task: Task, support: Support) -> None:
+        if not support.samples:
+            raise ConfigError(f"task '{task.name}': the support split '{task.support}' is empty")
+        self._held_out = support.held_out
+        self._clusters = [support.cluster_of(i) for i in range(len(support.samples))]
+        self._targets = [s.targets[task.target] for s in support.samples]
+        self._pictures = [s.images[0] if s.images else None for s in support.samples]
+        self._cache: dict[str | None, Answer | np.ndarray] = {}
+
+    def answer(self, request: Request) -> Answer:
+        left_out = self._held_out[request.sample] if self._held_out else None
+        if left_out not in self._cache:
+            rest = [i for i, c in enumerate(self._clusters) if c != left_out]
+            self._cache[left_out] = self._summary([self._targets[i] for i in rest], rest)
+        summary = self._cache[left_out]
+        if isinstance(summary, np.ndarray):
+            return Answer(mask=resample_nearest(summary, request.images[0].load().size) >= 0.5)
+        if summary.boxes is not None:
+            height, width = request.images[0].load().size[:2]
+            return Answer(boxes=tuple(scale_box(b, width, height) for b in summary.boxes))
+        return summary
+
+    def _summary(self, targets: Sequence[Target], positions: Sequence[int]) -> Answer | np.ndarray:
+        if not targets:
+            return Answer(text="")
+        if isinstance(targets[0], Mask):
+            masks = [t.load() for t in targets if isinstance(t, Mask)]
+            return np.mean([resample_nearest(m, (_GRID,) * m.ndim) for m in masks], axis=0)
+        if isinstance(targets[0], Boxes):
+            return Answer(boxes=self._mean_boxes(positions))
+        return Answer(text=Counter(target_text(t) for t in targets).most_common(1)[0][0])
+
+    def _mean_boxes(self, positions: Sequence[int]) -> tuple[Box, ...]:
+        corners: dict[str, list[tuple[float, ...]]] = {}
+        for i in positions:
+            target, picture = self._targets[i], self._pictures[i]
+            if not isinstance(target, Boxes) or picture is None:
+                continue
+            height, width = picture.load().size[:2]
+            for b in target.boxes:
+                corners.setdefault(b.label, []).append((b.x0 / width, b.y0 / height, b.x1 / width, b.y1 / height))
+        return tuple(Box(label, *(float(c) for c in np.mean(c4, axis=0))) for label, c4 in sorted(corners.items()))
+
+
+class Oracle:
+    """Answers with the target itself, in the form the task's parser reads."""
+
+    capabilities = frozenset({"text", "boxes", "mask2d", "mask3d", "multi_image", "volumes", "by_sample", "blind"})
+
+    def __init__(self) -> None:
+        self._truth: dict[tuple[str, str], Target] = {}
+
+    def fingerprint(self) -> Mapping[str, str]:
+        return {"adapter": "oracle", "name": "oracle"}
+
+    def tell(self, task: Task, samples: Iterable[Sample]) -> None:
+        self._truth.update(((task.name, s.id), s.targets[task.target]) for s in samples)
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Answer]]:
+        for request in requests:
+            yield request, target_answer(self._truth[request.task, request.sample])
+
+
+def target_text(target: Target) -> str:
+    """A target as a model would write it: a text's first alternative, labels joined by comma, boxes as JSON."""
+    if isinstance(target, Text):
+        return target.first
+    if isinstance(target, Labels):
+        return ", ".join(target.names)
+    if isinstance(target, Boxes):
+        return json.dumps([{"label": b.label, "box": [b.x0, b.y0, b.x1, b.y1]} for b in target.boxes])
+    raise TypeError("a mask has no text form")
+
+
+def target_answer(target: Target) -> Answer:
+    """A target as an answer in its own form."""
+    if isinstance(target, Mask):
+        return Answer(mask=target.load())
+    if isinstance(target, Boxes):
+        return Answer(boxes=target.boxes)
+    return Answer(text=target_text(target))
+
+
+def resample_nearest(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """``array`` on a grid of another shape by nearest neighbour of pixel centres; dtype kept."""
+    picks = [((np.arange(new) + 0.5) * old / new).astype(int) for old, new in zip(array.shape, shape, strict=True)]
+    return array[np.ix_(*picks)]
+
+
+def scale_box(box: Box, x: float, y: float) -> Box:
+    return Box(box.label, box.x0 * x, box.y0 * y, box.x1 * x, box.y1 * y, box.score)

@@ -1,0 +1,142 @@
+"""The Python entry: one call from model and tasks to scored results."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from radbench.errors import Exit
+from radbench.folder import RunFolder, Shard
+from radbench.plan import Plan, RunConfig, make_plan
+from radbench.progress import Silent
+from radbench.records import Model
+from radbench.runner import Outcome, Progress, answer_all, sample_batches
+
+log = logging.getLogger("radbench")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A finished session: where the run lies, what it scored, what this session asked.
+
+    ``results`` is the content of results.json, None where other shards still owe answers.
+    """
+
+    path: Path
+    results: Mapping[str, Any] | None
+    outcome: Outcome
+    waiting: int = 0
+
+    def table(self) -> str:
+        """The result table as text."""
+        from radbench.report import table
+
+        if self.results is None:
+            return f"{self.waiting} requests are left to other shards; nothing is scored yet"
+        return table(self.results)
+
+    def exit_code(self, allowed_failures: float = 1.0) -> Exit:
+        """OK, or INCOMPLETE where answers are missing or a larger share than allowed failed in some task."""
+        if self.results is None:
+            return Exit.OK
+        tasks = self.results["tasks"].values()
+        too_many = any(sum(t["failures"].values()) > allowed_failures * max(t["n"], 1) for t in tasks)
+        return Exit.INCOMPLETE if too_many or not self.results["complete"] else Exit.OK
+
+
+def evaluate(
+    model: str | Model | Callable[..., Any],
+    tasks: str | Iterable[str],
+    *,
+    out: str | Path | None = None,
+    data: str | Path | Iterable[str | Path] = (),
+    seed: int = 0,
+    limit: int | None = None,
+    draws: int = 1,
+    resamples: int = 1000,
+    level: float = 0.95,
+    shard: str | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Evaluate a model on tasks; going on with the run in ``out`` if there is one.
+
+    ``model`` is a spec such as ``knn:k=5``, a ``module:function``, a :class:`radbench.records.Model` or a function of
+    one request. ``tasks`` are names, ``suite/*`` patterns or paths of YAML task files. ``data`` is the root that holds a
+    folder a dataset, or ``NAME=PATH`` entries. Raises :class:`radbench.RadbenchError`.
+    """
+    names = (tasks,) if isinstance(tasks, str) else tuple(tasks)
+    places = (str(data),) if isinstance(data, str | Path) else tuple(str(d) for d in data)
+    spec = model if isinstance(model, str) else f"python:{getattr(model, '__name__', type(model).__name__)}"
+    config = RunConfig(spec, names, places, seed, limit, draws, resamples, level)
+    return run(
+        config,
+        Path(out) if out else default_folder(config),
+        Shard.parse(shard) if shard else Shard(),
+        progress or Silent(),
+        None if isinstance(model, str) else model,
+    )
+
+
+def run(
+    config: RunConfig,
+    path: Path,
+    shard: Shard,
+    progress: Progress,
+    model: Model | Callable[..., Any] | None = None,
+) -> Evaluation:
+    """Ask what has no answer yet, then score if nothing is left to other shards."""
+    from radbench.scoring import score, settled_results
+
+    plan = make_plan(config, model)
+    folder = RunFolder(path)
+    folder.claim(plan.manifest(), plan.identity())
+    with _run_log(folder):
+        if (results := settled_results(folder, plan)) is not None:
+            return Evaluation(path, results, Outcome())
+        log.info("session of shard %s starts: %s on %s", shard.stem, config.model, ", ".join(config.tasks))
+        outcome = answer_all(plan, folder, shard, progress)
+        log.info("asked %d, had %d, failures %s", outcome.asked, outcome.reused, dict(outcome.failures))
+        if shard.count > 1 and (waiting := unanswered(plan, folder)):
+            return Evaluation(path, None, outcome, waiting)
+        return Evaluation(path, score(plan, folder), outcome)
+
+
+def unanswered(plan: Plan, folder: RunFolder) -> int:
+    """How many distinct requests of a run have no final answer yet."""
+    from radbench.folder import DoneKeys
+
+    done = DoneKeys(folder.answer_files())
+    return sum(
+        sum(done.missing([task.renderer.render(s, d).key for s in batch for d in range(task.renderer.draws)]))
+        for task in plan.tasks
+        for batch in sample_batches(task)
+    )
+
+
+def default_folder(config: RunConfig) -> Path:
+    """``runs/<model>-<tasks>``: the same arguments find the same folder, so that running again goes on."""
+    name = f"{config.model}-{'+'.join(config.tasks)}"
+    slug = re.sub(r"[^\w.=+-]+", "-", name).strip("-")
+    if len(slug) > 80:
+        slug = f"{slug[:70]}-{sha256(name.encode()).hexdigest()[:8]}"
+    return Path("runs") / slug
+
+
+@contextmanager
+def _run_log(folder: RunFolder) -> Iterator[None]:
+    """Everything logged during a session also goes to ``run.log``."""
+    handler = logging.FileHandler(folder.path / "run.log", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,125 @@
+"""The process-wide picture cache: bounded by bytes, filled by threads ahead of the model."""
+
+from __future__ import annotations
+
+import threading
+import zipfile
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+
+import numpy as np
+
+from radbench.errors import ImageError
+from radbench.images.decode import MAX_FILE_BYTES, decode, file_sha256
+from radbench.images.picture import Picture
+from radbench.records import Image, Mask
+
+CACHE_BYTES = 512 << 20
+DECODE_THREADS = 4
+
+
+class _Cache:
+    """Least recently used pictures, by reference. One decode per reference even when several threads ask at once."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[Image, Future[Picture]] = OrderedDict()
+        self._sizes: dict[Image, int] = {}
+        self._total = 0
+        self._pool: ThreadPoolExecutor | None = None
+
+    def future(self, image: Image, ahead: bool) -> Future[Picture]:
+        with self._lock:
+            if image in self._entries:
+                self._entries.move_to_end(image)
+                return self._entries[image]
+            if ahead:
+                if self._pool is None:
+                    self._pool = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="radbench-decode")
+                future = self._pool.submit(decode, image)
+                self._entries[image] = future
+            else:
+                future = Future()
+                self._entries[image] = future
+        if ahead:
+            future.add_done_callback(lambda f: self._done(image, f))
+        else:
+            try:
+                future.set_result(decode(image))
+            except ImageError as error:
+                future.set_exception(error)
+            self._done(image, future)
+        return future
+
+    def _done(self, image: Image, future: Future[Picture]) -> None:
+        with self._lock:
+            if future.cancelled() or future.exception() is not None:
+                self._entries.pop(image, None)  # a failure is not kept: the file may be mended
+                return
+            if image not in self._entries:
+                return  # cleared meanwhile
+            self._sizes[image] = future.result().array.nbytes + 1024  # the records around the pixels
+            self._total += self._sizes[image]
+            while self._total > self._limit and len(self._entries) > 1:
+                oldest = next(iter(self._entries))
+                if oldest not in self._sizes or oldest == image:
+                    break  # still being decoded: it is needed soon
+                del self._entries[oldest]
+                self._total -= self._sizes.pop(oldest)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._entries.clear()
+            self._sizes.clear()
+            self._total = 0
+
+
+_cache = _Cache(CACHE_BYTES)
+
+
+def load(image: Image) -> Picture:
+    """Decoded pixels of a reference, from the cache or decoded now. Raises :class:`ImageError`."""
+    return _cache.future(image, ahead=False).result()
+
+
+def warm(image: Image) -> Future[Picture]:
+    """Start decoding in a thread; the future raises :class:`ImageError` where it fails."""
+    return _cache.future(image, ahead=True)
+
+
+def cache_clear() -> None:
+    """Forget every decoded picture (tests, and between tasks of different datasets)."""
+    _cache.clear()
+    npz_array.cache_clear()
+
+
+@lru_cache(maxsize=4)
+def npz_array(path: str, member: str) -> tuple[np.ndarray, str]:
+    """A whole array of an npz file and the file's sha256. Object arrays (pickles) are refused."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if member not in archive.files:
+                raise ImageError(f"{path}: no array '{member}'; it holds {', '.join(archive.files) or 'nothing'}")
+            with zipfile.ZipFile(path) as z:
+                declared = z.getinfo(f"{member}.npy").file_size
+            if declared > MAX_FILE_BYTES:
+                raise ImageError(f"{path}: array '{member}' declares {declared:,} bytes, more than {MAX_FILE_BYTES:,}")
+            return archive[member], file_sha256(path)
+    except (ValueError, zipfile.BadZipFile, OSError, EOFError) as error:
+        raise ImageError(
+            f"{path}: array '{member}' cannot be read ({error})", remedy="expected an npz file without Python objects"
+        ) from error
+
+
+def load_mask(mask: Mask) -> np.ndarray:
+    """The foreground of a label map as a bool array, in image orientation (2D) or RAS (3D)."""
+    if mask.image is None:
+        raise ImageError("a mask has neither pixels nor a file")
+    values = load(mask.image).array
+    if values.ndim == 3 and mask.image.kind == "2d":
+        values = values[..., 0]
+    if mask.values:
+        return np.isin(values, mask.values)
+    return values != 0

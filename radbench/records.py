@@ -1,0 +1,256 @@
+"""The nouns every room speaks: images, targets, samples, requests, answers, predictions.
+
+Frozen, slotted records without behaviour beyond what their own fields determine. Nothing here imports numpy at
+module level, so that listing tasks stays cheap.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from radbench.images.picture import Picture
+    from radbench.task import Support, Task
+
+Access = Literal["open", "open-noncommercial", "registered", "credentialed", "on-request", "private"]
+AnswerForm = Literal["text", "boxes", "mask"]
+EMPTY: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A reference to a picture or volume, never pixels.
+
+    ``member`` names an array inside an npz file and ``frame`` the index along its first axis (or the frame of a
+    multi-frame DICOM). ``kind`` is ``2d``, ``volume`` (one NIfTI, NRRD or multi-frame file) or ``series`` (a folder of
+    DICOM slices). ``window`` names a preset of :data:`radbench.images.windows.PRESETS`. ``role`` and ``days_before``
+    place a study in time: days before the current study, positive for a prior.
+    """
+
+    path: str
+    member: str | None = None
+    frame: int | None = None
+    kind: Literal["2d", "series", "volume"] = "2d"
+    window: str | None = None
+    view: str | None = None
+    study: str | None = None
+    role: Literal["current", "prior"] = "current"
+    days_before: int | None = None
+
+    def load(self) -> Picture:
+        """Decoded pixels, through the process-wide bounded cache. Raises :class:`radbench.errors.ImageError`."""
+        from radbench.images import load
+
+        return load(self)
+
+    def key(self) -> str:
+        """What identifies the pixels without decoding them: path, member, frame, window, size and mtime.
+
+        A file that is not there keys as ``missing``: putting it there gives the request a new key.
+        """
+        try:
+            if self.kind == "series":
+                stats = [(e.name, e.stat()) for e in os.scandir(self.path)]
+                state = ";".join(f"{name}:{s.st_size}:{s.st_mtime_ns}" for name, s in sorted(stats, key=lambda p: p[0]))
+            else:
+                s = os.stat(self.path)
+                state = f"{s.st_size}:{s.st_mtime_ns}"
+        except OSError:
+            state = "missing"
+        return f"{self.path}|{self.member}|{self.frame}|{self.kind}|{self.window}|{state}"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A reference text, or several that count as equally right."""
+
+    alternatives: tuple[str, ...]
+
+    @property
+    def first(self) -> str:
+        return self.alternatives[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """One label, or the set of labels of a multi-label target."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """An axis-aligned box in pixels of the image as stored: ``x0 <= x1`` to the right, ``y0 <= y1`` downwards.
+
+    Continuous coordinates: the width is ``x1 - x0``, without the +1 of pixel-inclusive boxes.
+    """
+
+    label: str
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    boxes: tuple[Box, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mask:
+    """A binary mask, either in memory (``array``, bool, image or volume shape) or a reference to be loaded.
+
+    ``image`` refers to a label map on disk; ``values`` are the labels that count as foreground (empty: every non-zero).
+    """
+
+    array: np.ndarray | None = None
+    image: Image | None = None
+    values: tuple[int, ...] = ()
+    spacing: tuple[float, ...] = ()
+
+    def load(self) -> np.ndarray:
+        """The mask as a bool array, (H, W) or (X, Y, Z). Raises :class:`radbench.errors.ImageError`."""
+        if self.array is not None:
+            return self.array
+        from radbench.images import load_mask
+
+        return load_mask(self)
+
+
+Target = Text | Labels | Boxes | Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One item of a task.
+
+    ``cluster`` is the patient or paper, the unit of resampling; None where the dataset does not tell (intervals are
+    then marked unclustered). ``slots`` fill the task's prompt template. ``strata`` name the sample's subgroup on each
+    axis. ``access`` overrides the dataset's where a set mixes licences.
+    """
+
+    id: str
+    cluster: str | None
+    targets: Mapping[str, Target]
+    images: tuple[Image, ...] = ()
+    slots: Mapping[str, str] = field(default_factory=dict)
+    choices: tuple[str, ...] = ()
+    strata: Mapping[str, str] = field(default_factory=dict)
+    access: Access | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Literal["system", "user", "assistant"]
+    content: tuple[str | Image, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """How a model is asked to generate. Greedy by default, 512 new tokens at most."""
+
+    max_new_tokens: int = 512
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a model sees: the rendered messages, the form its answer should take and how to generate.
+
+    ``task`` and ``sample`` say where the request came from. A model must not answer by ``sample`` unless it declares
+    the capability ``by_sample`` (oracle, replay), which also puts both into the key. ``draw`` numbers repeated draws of
+    the same request. ``key`` is the 16-byte hash under which the answer is filed.
+    """
+
+    task: str
+    sample: str
+    messages: tuple[Message, ...]
+    form: AnswerForm = "text"
+    choices: tuple[str, ...] = ()
+    generation: Generation = Generation()
+    draw: int = 0
+    key: bytes = b""
+
+    @property
+    def text(self) -> str:
+        """All text of the request, in order, without the images."""
+        return "\n".join(p for m in self.messages for p in m.content if isinstance(p, str))
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        return tuple(p for m in self.messages for p in m.content if isinstance(p, Image))
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no usable answer.
+
+    ``transport`` (server, timeout: asked again on resume), ``input`` (a picture could not be decoded), ``model`` (the
+    adapter raised), ``refused``, ``empty``, ``cut_off``, ``unparsable``.
+    """
+
+    kind: Literal["transport", "input", "model", "refused", "empty", "cut_off", "unparsable"]
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, as received. ``boxes`` and ``mask`` are set by models that answer in that form."""
+
+    text: str | None = None
+    boxes: tuple[Box, ...] | None = None
+    mask: np.ndarray | None = None
+    failure: Failure | None = None
+    seconds: float | None = None
+    usage: Mapping[str, float] = field(default_factory=dict)
+
+
+Value = str | tuple[str, ...] | tuple[Box, ...] | Any
+"""A parsed answer in the target's shape: text, labels, boxes, or a bool array (a mask)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """An answer parsed by the task (``value``), or a counted failure (``value`` is None)."""
+
+    value: Value | None
+    failure: Failure | None = None
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Anything that answers requests. See ``model_adapters/`` for one file per way of reaching a model."""
+
+    capabilities: frozenset[str]
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """What makes two models the same: name, revision, dtype, server, pool hash. Part of every answer's key."""
+        ...
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Answer]]:
+        """Yield every request with its answer, in any order. Draw requests lazily: the runner decodes ahead."""
+        ...
+
+
+@runtime_checkable
+class Fitted(Protocol):
+    """A model that learns from a task's support split before it answers (retrieval, majority)."""
+
+    def fit(self, task: Task, support: Support) -> None: ...
+
+
+@runtime_checkable
+class Told(Protocol):
+    """A model that is told the truth: the oracle, which proves parsing and scoring."""
+
+    def tell(self, task: Task, samples: Iterable[Sample]) -> None: ...

@@ -1,0 +1,178 @@
+"""Finding tasks, metrics and models by name, without importing them at start-up.
+
+Everything is found through entry points, ours as well as a third party's: ``radbench.tasks`` and ``radbench.groups``
+(iterables of Task or Group), ``radbench.metrics`` (a mapping name -> factory) and ``radbench.models`` (a factory).
+Specs are ``name``, ``name:argument`` and ``name:argument,key=value``.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
+
+from radbench.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from radbench.metrics.base import Metric
+    from radbench.records import Model
+    from radbench.task import Group, Task
+
+
+@cache
+def _entries(group: str) -> tuple[EntryPoint, ...]:
+    return tuple(sorted(entry_points(group=group), key=lambda e: e.name))
+
+
+def _load(entry: EntryPoint) -> Any:
+    try:
+        return entry.load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"the plug-in '{entry.name}' ({entry.value}) cannot be imported: {error}",
+            remedy="reinstall or uninstall the package that declares it",
+        ) from error
+
+
+@cache
+def all_tasks() -> Mapping[str, Task]:
+    """Every installed task by name. Raises :class:`ConfigError` where two share a name."""
+    found: dict[str, Task] = {}
+    for entry in _entries("radbench.tasks"):
+        for task in _load(entry):
+            if task.name in found:
+                raise ConfigError(f"two installed packages declare the task '{task.name}'")
+            found[task.name] = task
+    return found
+
+
+@cache
+def all_groups() -> tuple[Group, ...]:
+    return tuple(group for entry in _entries("radbench.groups") for group in _load(entry))
+
+
+@cache
+def all_metrics() -> Mapping[str, Callable[..., Metric]]:
+    """Every installed metric factory by name."""
+    return {name: factory for entry in _entries("radbench.metrics") for name, factory in _load(entry).items()}
+
+
+def model_names() -> list[str]:
+    return [entry.name for entry in _entries("radbench.models")]
+
+
+def find_tasks(patterns: Iterable[str]) -> list[Task]:
+    """Tasks by name, ``suite/*`` pattern or path of a YAML task file, in the order asked, each once."""
+    from fnmatch import fnmatchcase
+
+    chosen: dict[str, Task] = {}
+    for pattern in patterns:
+        if pattern.endswith((".yaml", ".yml")):
+            from radbench.taskfile import load_task_file
+
+            task = load_task_file(pattern)
+            chosen[task.name] = task
+            continue
+        known = all_tasks()
+        matches = [known[pattern]] if pattern in known else [t for n, t in known.items() if fnmatchcase(n, pattern)]
+        if not matches:
+            raise ConfigError(f"unknown task '{pattern}': {nearest(pattern, known)}", remedy="radbench list tasks")
+        chosen.update((t.name, t) for t in matches)
+    return list(chosen.values())
+
+
+@cache
+def find_metric(spec: str) -> Metric:
+    """A metric by spec, such as ``accuracy`` or ``bleu:n=1,tok=split``. Raises :class:`ConfigError`."""
+    name, arguments, options = parse_spec(spec)
+    known = all_metrics()
+    if name not in known:
+        raise ConfigError(f"unknown metric '{name}': {nearest(name, known)}", remedy="radbench list metrics")
+    return construct(known[name], f"metric '{spec}'", arguments, options)  # type: ignore[no-any-return]
+
+
+def find_model(spec: str | Model | Callable[..., Any]) -> Model:
+    """A model by spec, a ``module:function``, or what Python code hands over. Raises :class:`ConfigError`."""
+    if not isinstance(spec, str):
+        return _as_model(spec, getattr(spec, "__name__", type(spec).__name__))
+    name, arguments, options = parse_spec(spec)
+    for entry in _entries("radbench.models"):
+        if entry.name == name:
+            return construct(_load(entry), f"model '{spec}'", arguments, options)  # type: ignore[no-any-return]
+    if ":" in spec and _importable(name):
+        return _as_model(_import_object(spec), spec)
+    raise ConfigError(
+        f"unknown model '{spec}': {nearest(name, model_names())}", remedy="radbench list models, or give module:function"
+    )
+
+
+def _importable(module: str) -> bool:
+    import importlib.util
+
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # a model beside the data, as `python -m` would find it
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _import_object(spec: str) -> Any:
+    module, _, name = spec.partition(":")
+    loaded = importlib.import_module(module)
+    if not hasattr(loaded, name):
+        functions = [n for n, v in vars(loaded).items() if callable(v) and not n.startswith("_")]
+        raise ConfigError(f"module '{module}' has no '{name}': {nearest(name, functions)}")
+    return getattr(loaded, name)
+
+
+def _as_model(thing: Any, spec: str) -> Model:
+    from radbench.records import Model as ModelProtocol
+
+    if inspect.isclass(thing):
+        thing = construct(thing, f"model '{spec}'", [], {})
+    if isinstance(thing, ModelProtocol):
+        return thing
+    if callable(thing):
+        from radbench.model_adapters.function import FunctionModel
+
+        return FunctionModel(thing, spec)
+    raise ConfigError(f"'{spec}' is neither a function nor has it 'answer' and 'fingerprint'")
+
+
+def parse_spec(spec: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """``name:a,k=v`` to name, arguments and options; values are Python literals where they parse, else text."""
+    name, _, rest = spec.partition(":")
+    arguments: list[Any] = []
+    options: dict[str, Any] = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if equals and key.isidentifier():
+            options[key] = _literal(value)
+        else:
+            arguments.append(_literal(part))
+    return name, arguments, options
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def construct(factory: Callable[..., Any], what: str, arguments: list[Any], options: dict[str, Any]) -> Any:
+    """Call a factory with the options of a spec; a wrong option names the right ones."""
+    signature = inspect.signature(factory)
+    try:
+        signature.bind(*arguments, **options)
+    except TypeError as error:
+        allowed = ", ".join(str(p) for p in signature.parameters.values()) or "none"
+        raise ConfigError(f"{what}: {error}", remedy=f"its options are: {allowed}") from None
+    return factory(*arguments, **options)

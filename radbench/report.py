@@ -1,0 +1,152 @@
+"""Results as people read them: a table of values with intervals, counts and failures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from radbench.errors import DataError
+from radbench.folder import RESULTS, RunFolder
+
+ARROWS = {"higher": "↑", "lower": "↓"}
+SMALL_SUBGROUP = 30
+
+
+def load_results(path: Path) -> dict[str, Any]:
+    """results.json of a run. Raises :class:`DataError` where the run is not scored."""
+    try:
+        return json.loads((path / RESULTS).read_text())  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        RunFolder(path).manifest  # noqa: B018 - says so where this is no run at all
+        raise DataError(f"{path} has no {RESULTS} yet", remedy=f"radbench resume {path}, or radbench score {path}") from None
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def span(entry: Mapping[str, Any]) -> str:
+    return "-" if entry["low"] is None else f"[{entry['low']:.4f}, {entry['high']:.4f}]"
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """Tasks and groups, one line a metric, with what a reader must know below."""
+    percent = f"{results['level'] * 100:g} % interval"
+    rows = []
+    for name, task in results["tasks"].items():
+        failed = sum(task["failures"].values())
+        for metric, entry in task["metrics"].items():
+            marks = "" if task["clustered"] else " *"
+            rows.append(
+                [name, f"{metric} {ARROWS[entry['better']]}", number(entry["value"]), span(entry) + marks, str(entry["n"]), str(failed)]
+            )
+    for name, group in results["groups"].items():
+        for metric, entry in group["metrics"].items():
+            label = f"{metric} {ARROWS[entry['better']]} ({group['how']})"
+            rows.append([f"{name} (group)", label, number(entry["value"]), span(entry), str(group["n"]), ""])
+    lines = [f"model: {results['model'].get('name', '?')}", ""]
+    lines.append(aligned(["task", "metric", "value", percent, "n", "failed"], rows, right={2, 4, 5}))
+    lines += ["", *notes(results)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def notes(results: Mapping[str, Any]) -> list[str]:
+    """What qualifies the table: partial runs, unclustered intervals, failures by kind, classes."""
+    out = []
+    if results["partial"]:
+        why = "limited" if results["complete"] else "answers are missing or failed in transport; resume the run"
+        out.append(f"PARTIAL: {why}. Not to be ranked.")
+    if any(not t["clustered"] for t in results["tasks"].values()):
+        out.append("* unclustered: the dataset names no patients, so the interval may be too narrow.")
+    for name, task in results["tasks"].items():
+        if task["failures"]:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in task["failures"].items())
+            out.append(f"{name}: failed answers score worst: {kinds}.")
+        if task["unanswered"]:
+            out.append(f"{name}: {task['unanswered']} samples have no answer yet.")
+        if task["classes"] and len(task["classes"]) <= 20:
+            counts = ", ".join(f"{label} {count}" for label, count in task["classes"].items())
+            out.append(f"{name}: n by class: {counts}.")
+    return out
+
+
+def subgroups(results: Mapping[str, Any]) -> str:
+    """Every axis of every task; groups below 30 samples are bracketed."""
+    rows = []
+    for name, task in results["tasks"].items():
+        for axis, values in task["subgroups"].items():
+            for value, group in sorted(values.items()):
+                for metric, entry in group["metrics"].items():
+                    small = group["n"] < SMALL_SUBGROUP
+                    shown = f"({number(entry['value'])})" if small else number(entry["value"])
+                    rows.append([name, axis, value, metric, shown, span(entry), str(group["n"])])
+    if not rows:
+        return "no subgroups: the tasks name no strata\n"
+    text = aligned(["task", "axis", "subgroup", "metric", "value", "interval", "n"], rows, right={4, 6})
+    return f"{text}\n\n(in brackets: fewer than {SMALL_SUBGROUP} samples)\n"
+
+
+def differences(a: Path, b: Path) -> dict[str, dict[str, Any]]:
+    """Per task and metric of two scored runs: ``a - b`` on their common samples with the paired interval."""
+    import numpy as np
+
+    from radbench.scoring import as_entry, load_measures
+    from radbench.statistics import Measure, clusters_of, paired_difference
+
+    first, second = load_results(a), load_results(b)
+    out: dict[str, dict[str, Any]] = {}
+    for name in first["tasks"]:
+        if name not in second["tasks"]:
+            continue
+        one, two = first["tasks"][name]["metrics"], second["tasks"][name]["metrics"]
+        metrics = [m for m in one if m in two and one[m]["signature"] == two[m]["signature"]]
+        ids, clusters, left = load_measures(RunFolder(a), name, metrics)
+        other_ids, _, right = load_measures(RunFolder(b), name, metrics)
+        if len(np.unique(ids)) != len(ids) or len(np.unique(other_ids)) != len(other_ids):
+            raise DataError(f"task '{name}': runs with several draws a sample cannot be paired yet")
+        _, here, there = np.intersect1d(ids, other_ids, return_indices=True)
+        order = np.argsort(here)
+        here, there = here[order], there[order]
+        out[name] = {
+            metric: {**as_entry(estimate), "n": len(here), "better": one[metric]["better"]}
+            for metric, estimate in paired_difference(
+                {m: Measure(x.metric, x.state, x.rows[here]) for m, x in left.items()},
+                {m: Measure(x.metric, x.state, x.rows[there]) for m, x in right.items()},
+                clusters_of(clusters[here]),
+                first["resamples"],
+                first["seed"],
+                first["level"],
+            ).items()
+        }
+    return out
+
+
+def difference_table(a: Path, b: Path, found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Paired differences as text."""
+    if not found:
+        return f"{a} and {b} have no task in common\n"
+    rows = [
+        [task, f"{metric} {ARROWS[e['better']]}", f"{e['value']:+.4f}", f"[{e['low']:+.4f}, {e['high']:+.4f}]", str(e["n"])]
+        for task, metrics in found.items()
+        for metric, e in metrics.items()
+    ]
+    head = f"{a} minus {b}, paired on common samples\n\n"
+    return head + aligned(["task", "metric", "difference", "paired interval", "n"], rows, right={2, 4}) + "\n"
+
+
+def aligned(header: Sequence[str], rows: Iterable[Sequence[str]], right: set[int]) -> str:
+    """Columns of text, control characters made visible, the same on every terminal."""
+    cells = [list(header), *([clean(c) for c in row] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    cells.insert(1, ["-" * w for w in widths])
+    return "\n".join(
+        "  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in cells
+    )
+
+
+def clean(text: str) -> str:
+    """Text from data or models with control characters escaped, so that it cannot steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

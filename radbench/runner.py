@@ -1,0 +1,150 @@
+"""The answer pass: pending keys, pictures decoded ahead by threads, answers appended as they stream in."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Protocol
+
+from radbench.errors import DataError, ImageError, Interrupted
+from radbench.folder import AnswerWriter, DoneKeys, RunFolder, Shard, encode_answer
+from radbench.images.picture import Picture
+from radbench.plan import Plan, TaskPlan
+from radbench.records import Answer, Failure, Request, Sample
+
+BATCH = 256
+LOOKAHEAD = 16  # requests whose pictures are decoded ahead of the model
+
+
+class Progress(Protocol):
+    """Where progress is shown: a bar on a terminal, plain lines elsewhere, nothing for ``--json``."""
+
+    def start(self, task: str, total: int | None) -> None: ...
+    def advance(self, count: int) -> None: ...
+    def finish(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one session did."""
+
+    asked: int = 0
+    reused: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+
+
+def answer_all(plan: Plan, folder: RunFolder, shard: Shard, progress: Progress) -> Outcome:
+    """Ask whatever has no answer yet. Raises :class:`Interrupted` on Ctrl-C or SIGTERM, with everything flushed."""
+    outcome = Outcome()
+    with folder.writer(shard) as writer:
+        done = DoneKeys(folder.answer_files())
+        try:
+            for task_plan in plan.tasks:
+                _answer_task(plan, task_plan, _Pass(writer, done, shard, outcome, progress))
+        except KeyboardInterrupt:
+            writer.flush()
+            raise Interrupted(
+                f"interrupted: {outcome.asked} answers of this session are in {folder.path}",
+                remedy=f"radbench resume {folder.path}",
+            ) from None
+    return outcome
+
+
+@dataclass(slots=True)
+class _Pass:
+    """What the answer pass of one session shares between tasks."""
+
+    writer: AnswerWriter
+    done: DoneKeys
+    shard: Shard
+    outcome: Outcome
+    progress: Progress
+    hashes: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
+
+    def record(self, request: Request, answer: Answer) -> None:
+        mask = None if answer.mask is None else self.writer.add_mask(request, answer.mask)
+        self.writer.append(encode_answer(request, answer, self.hashes.pop(request.key, ()), mask))
+        self.outcome.asked += 1
+        if answer.failure is not None:
+            self.outcome.failures[answer.failure.kind] += 1
+        self.progress.advance(1)
+
+
+def _answer_task(plan: Plan, task_plan: TaskPlan, session: _Pass) -> None:
+    session.progress.start(task_plan.task.name, task_plan.size)
+    pending = _pending(task_plan, session)
+    if "blind" not in plan.model.capabilities:
+        pending = _with_pictures(pending, session)
+    for request, answer in plan.model.answer(pending):
+        session.record(request, answer)
+    session.progress.finish()
+
+
+def _pending(plan: TaskPlan, session: _Pass) -> Iterator[Request]:
+    """Requests of this shard without an answer, each distinct request once."""
+    render, draws, owns = plan.renderer.render, range(plan.renderer.draws), session.shard.owns
+    for batch in sample_batches(plan):
+        requests = [r for s in batch for d in draws if owns((r := render(s, d)).key)]
+        asked = 0
+        for request, missing in zip(requests, session.done.missing([r.key for r in requests]), strict=True):
+            if missing:
+                asked += 1
+                yield request
+        reused = len(requests) - asked
+        session.outcome.reused += reused
+        session.progress.advance(reused)
+
+
+def sample_batches(plan: TaskPlan) -> Iterator[list[Sample]]:
+    """The run's samples in batches. Raises :class:`DataError` on a sample id that comes twice."""
+    seen: set[int] = set()
+    samples = plan.samples()
+    while batch := list(islice(samples, BATCH)):
+        before = len(seen)
+        seen.update(hash(s.id) for s in batch)
+        if len(seen) != before + len(batch):
+            raise _duplicate(plan)
+        yield batch
+
+
+def _duplicate(plan: TaskPlan) -> DataError:
+    positions: dict[str, int] = {}
+    for position, sample in enumerate(plan.samples(), 1):
+        if sample.id in positions:
+            from radbench.errors import shown
+
+            return DataError(
+                f"task '{plan.task.name}': sample {position} has the id {shown(sample.id, plan.task.access)} of sample"
+                f" {positions[sample.id]}",
+                remedy="give every row an id of its own",
+            )
+        positions[sample.id] = position
+    return DataError(f"task '{plan.task.name}': the reader gave samples in another order the second time")
+
+
+def _with_pictures(requests: Iterator[Request], session: _Pass) -> Iterator[Request]:
+    """Keep pictures of the next requests decoding in threads; a request whose picture fails is not asked."""
+    from radbench.images import warm
+
+    waiting: deque[tuple[Request, list[Future[Picture]]]] = deque()
+
+    def next_ready() -> Request | None:
+        request, futures = waiting.popleft()
+        try:
+            if futures:
+                session.hashes[request.key] = tuple(f.result().sha256[:16] for f in futures)
+        except ImageError as error:
+            session.record(request, Answer(failure=Failure("input", str(error))))
+            return None
+        return request
+
+    for request in requests:
+        waiting.append((request, [warm(image) for image in request.images]))
+        if len(waiting) > LOOKAHEAD and (ready := next_ready()) is not None:
+            yield ready
+    while waiting:
+        if (ready := next_ready()) is not None:
+            yield ready

@@ -1,0 +1,362 @@
+"""The scoring pass: answers to statistics, statistics to ``results.json``. It needs no model."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from radbench import __version__
+from radbench.errors import DataError, RadbenchError
+from radbench.folder import RESULTS, RETRIED, AnswerIndex, RunFolder
+from radbench.metrics.base import Additive, Metric
+from radbench.plan import Plan, TaskPlan
+from radbench.records import Answer, Labels, Prediction, Sample, Target
+from radbench.registry import find_metric
+from radbench.runner import sample_batches
+from radbench.statistics import Clusters, Estimate, Floats, Measure, clusters_of, estimate, macro, pool
+from radbench.task import Group
+
+SUBGROUP_VALUES = 60  # an axis with more values than this is a listing, not a subgroup analysis
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredMetric:
+    name: str
+    metric: Metric
+    state: Any
+    rows: Floats  # (n, k)
+
+    @property
+    def measure(self) -> Measure:
+        return Measure(self.metric, self.state, self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredTask:
+    """The statistics of one task: what ``stats/<task>/`` holds."""
+
+    plan: TaskPlan
+    ids: np.ndarray  # (n,) bytes
+    clusters: np.ndarray | None  # (n,) bytes, None where every sample stands alone
+    strata: Mapping[str, tuple[tuple[str, ...], np.ndarray]]  # axis -> values, (n,) codes, -1 where absent
+    classes: Mapping[str, int]
+    failures: Counter[str]
+    unanswered: int
+    metrics: tuple[ScoredMetric, ...]
+
+    @property
+    def n(self) -> int:
+        return len(self.ids)
+
+    @property
+    def complete(self) -> bool:
+        return self.unanswered == 0 and not any(self.failures[kind] for kind in RETRIED)
+
+    def resampling(self) -> Clusters:
+        if self.clusters is None:
+            return Clusters(np.arange(self.n), self.n, ((0, self.n),))
+        return clusters_of(self.clusters)
+
+
+def score(plan: Plan, folder: RunFolder) -> dict[str, Any]:
+    """Score every task, write ``stats/`` and ``results.json``, return the results."""
+    tasks: dict[str, Any] = {}
+    scored: dict[str, ScoredTask] = {}
+    complete = True
+    with AnswerIndex(folder) as index:
+        for task_plan in plan.tasks:
+            task = score_task(task_plan, index)
+            _save(folder, task)
+            tasks[task_plan.task.name] = summarise(task, plan.config.resamples, plan.config.seed, plan.config.level)
+            complete &= task.complete
+            if plan.groups:
+                scored[task_plan.task.name] = task
+    results = {
+        "radbench": __version__,
+        "model": dict(plan.model_fingerprint),
+        "seed": plan.config.seed,
+        "resamples": plan.config.resamples,
+        "level": plan.config.level,
+        "complete": complete,
+        "partial": not complete or plan.config.limit is not None,
+        "tasks": tasks,
+        "groups": {g.name: _group(g, scored, plan) for g in plan.groups},
+    }
+    folder.write_atomically(RESULTS, json.dumps(_rounded(results), indent=1, sort_keys=True) + "\n")
+    _remember(folder, results)
+    return results
+
+
+def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
+    """Statistics of one task from its answers; samples without an answer are left out and counted."""
+    task = plan.task
+    metrics = [(name, find_metric(name)) for name in task.metrics]
+    states = [m.fit(_targets(plan), task.choices) for _, m in metrics]
+    rows: list[list[Floats]] = [[] for _ in metrics]
+    ids: list[np.ndarray] = []
+    clusters: list[np.ndarray] = []
+    own_cluster = True
+    strata = _Strata()
+    classes: Counter[str] = Counter()
+    failures: Counter[str] = Counter()
+    unanswered = 0
+    for samples, predictions in _predictions(plan, index):
+        kept = [(s, p) for s, p in zip(samples, predictions, strict=True) if p is not None]
+        unanswered += len(samples) - len(kept)
+        if not kept:
+            continue
+        answered, said = [s for s, _ in kept], [p for _, p in kept if p is not None]
+        failures.update(p.failure.kind for p in said if p.failure is not None)
+        targets = [_target(s, task.target, task.name) for s in answered]
+        classes.update(name for t in targets if isinstance(t, Labels) for name in t.names)
+        for column, (_, metric), state in zip(rows, metrics, states, strict=True):
+            column.append(metric.rows(said, targets, state))
+        ids.append(_as_bytes([s.id for s in answered]))
+        own_cluster &= all(s.cluster is None or s.cluster == s.id for s in answered)
+        clusters.append(_as_bytes([s.cluster or s.id for s in answered]))
+        strata.add(answered)
+    scored = tuple(
+        ScoredMetric(name, m, state, np.concatenate(r) if r else np.zeros((0, 1)))
+        for (name, m), state, r in zip(metrics, states, rows, strict=True)
+    )
+    empty = np.array([], "S1")
+    return ScoredTask(
+        plan,
+        np.concatenate(ids) if ids else empty,
+        None if own_cluster else np.concatenate(clusters),
+        strata.finish(),
+        dict(sorted(classes.items())),
+        failures,
+        unanswered,
+        scored,
+    )
+
+
+def _targets(plan: TaskPlan) -> Iterator[Target]:
+    return (_target(s, plan.task.target, plan.task.name) for s in plan.samples())
+
+
+def _target(sample: Sample, name: str, task: str) -> Target:
+    try:
+        return sample.targets[name]
+    except KeyError:
+        raise DataError(f"task '{task}': sample '{sample.id}' has no target '{name}' but {sorted(sample.targets)}") from None
+
+
+def _as_bytes(texts: Sequence[str]) -> np.ndarray:
+    return np.array([t.encode("utf-8", "surrogatepass") for t in texts])
+
+
+def _predictions(plan: TaskPlan, index: AnswerIndex) -> Iterator[tuple[list[Sample], list[Prediction | None]]]:
+    """Batches of samples (each ``draws`` times) with their parsed answers, None where there is none."""
+    parse = partial(_parse, plan)
+    render, draws = plan.renderer.render, range(plan.renderer.draws)
+    for batch in sample_batches(plan):
+        samples = batch if len(draws) == 1 else [s for s in batch for _ in draws]
+        keys = [render(s, d).key for s in batch for d in draws]
+        yield samples, [
+            None if a is None else parse(a, s) for a, s in zip(index.answers(keys), samples, strict=True)
+        ]
+
+
+def _parse(plan: TaskPlan, answer: Answer, sample: Sample) -> Prediction:
+    if answer.failure is not None:
+        return Prediction(None, answer.failure)
+    return plan.parser(answer, sample, plan.task)
+
+
+class _Strata:
+    """Collects subgroup codes sample by sample."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, dict[str, int]] = {}
+        self._codes: dict[str, list[np.ndarray]] = {}
+        self._n = 0
+
+    def add(self, samples: Sequence[Sample]) -> None:
+        axes = {axis for s in samples for axis in s.strata} | self._values.keys()
+        for axis in axes:
+            values = self._values.setdefault(axis, {})
+            codes = self._codes.setdefault(axis, [np.full(self._n, -1)] if self._n else [])
+            codes.append(
+                np.array([values.setdefault(s.strata[axis], len(values)) if axis in s.strata else -1 for s in samples])
+            )
+        self._n += len(samples)
+
+    def finish(self) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+        return {a: (tuple(self._values[a]), np.concatenate(self._codes[a])) for a in sorted(self._values)}
+
+
+def summarise(task: ScoredTask, resamples: int, seed: int, level: float) -> dict[str, Any]:
+    """The entry of one task in ``results.json``: values, intervals, counts, subgroups."""
+    clusters = task.resampling()
+    measures: dict[tuple[str, str, str], Measure] = {}
+    counts: dict[tuple[str, str], int] = {}
+    for m in task.metrics:
+        measures["", "", m.name] = m.measure
+    for axis, (values, codes) in task.strata.items():
+        if len(values) > SUBGROUP_VALUES:
+            continue
+        for code, value in enumerate(values):
+            keep = codes == code
+            counts[axis, value] = int(keep.sum())
+            for m in task.metrics:
+                measures[axis, value, m.name] = Measure(m.metric, m.state, m.rows, keep)
+    estimates = estimate(measures, clusters, resamples, seed, level)
+
+    def entry(axis: str, value: str, m: ScoredMetric) -> dict[str, Any]:
+        return {
+            **as_entry(estimates[axis, value, m.name]),
+            "n": m.metric.counted(m.rows),
+            "better": m.metric.better,
+            "signature": m.metric.signature(m.state),
+        }
+
+    subgroups: dict[str, Any] = {}
+    for axis, value in counts:
+        subgroups.setdefault(axis, {})[value] = {
+            "n": counts[axis, value],
+            "metrics": {m.name: as_entry(estimates[axis, value, m.name]) for m in task.metrics},
+        }
+    return {
+        "version": task.plan.task.version,
+        "title": task.plan.task.title,
+        "access": task.plan.task.access,
+        "regime": task.plan.task.regime,
+        "n": task.n,
+        "unanswered": task.unanswered,
+        "clusters": clusters.count,
+        "clustered": task.plan.task.clustered and task.clusters is not None,
+        "failures": dict(sorted(task.failures.items())),
+        "classes": dict(task.classes),
+        "metrics": {m.name: entry("", "", m) for m in task.metrics},
+        "subgroups": subgroups,
+    }
+
+
+def as_entry(e: Estimate) -> dict[str, Any]:
+    return {"value": e.value, "low": e.low, "high": e.high, "defined": e.defined}
+
+
+def _group(group: Group, tasks: Mapping[str, ScoredTask], plan: Plan) -> dict[str, Any]:
+    members = [tasks[name] for name in group.members]
+    out: dict[str, Any] = {"how": group.how, "members": list(group.members), "n": sum(m.n for m in members), "metrics": {}}
+    c = plan.config
+    for name in group.metrics:
+        scored = [next(m for m in task.metrics if m.name == name) for task in members]
+        if group.how == "macro":
+            value = macro([(m.measure, t.resampling()) for m, t in zip(scored, members, strict=True)],
+                          c.resamples, c.seed, c.level)  # fmt: skip
+        else:
+            value = _pooled(scored, members, plan)
+        out["metrics"][name] = {**as_entry(value), "better": scored[0].metric.better}
+    return out
+
+
+def _pooled(scored: Sequence[ScoredMetric], members: Sequence[ScoredTask], plan: Plan) -> Estimate:
+    """All samples of the members together; patients that two tasks of one dataset share stay one cluster."""
+    parts = []
+    for m in scored:
+        if not isinstance(m.metric, Additive):
+            raise DataError(f"metric '{m.name}' cannot be pooled over tasks; use a macro group")
+        parts.append((m.measure, m.metric.columns(m.state)))
+    names = np.concatenate([t.ids if t.clusters is None else t.clusters for t in members])
+    datasets = [t.plan.task.dataset.name for t in members for _ in range(t.n)]
+    c = plan.config
+    return estimate({0: pool(parts)}, clusters_of(names, datasets), c.resamples, c.seed, c.level)[0]
+
+
+def _rounded(value: Any) -> Any:
+    """Twelve significant digits: beyond the metrics' 1e-9, short of what a changed summation order could touch."""
+    if isinstance(value, float):
+        return None if value != value else float(f"{value:.12g}")
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(v) for v in value]
+    return value
+
+
+# --- stats/ ---
+
+
+def stats_file(folder: RunFolder, task: str, name: str) -> Path:
+    return folder.path / "stats" / task / (re.sub(r"[^\w.-]", "_", name) + ".npz")
+
+
+def _save(folder: RunFolder, task: ScoredTask) -> None:
+    """``stats/<task>/samples.npz`` (ids, clusters, strata codes) and one file of rows a metric."""
+    name = task.plan.task.name
+    clusters = task.ids if task.clusters is None else task.clusters
+    strata = {f"stratum.{axis}": codes for axis, (_, codes) in task.strata.items()}
+    path = stats_file(folder, name, "samples")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, ids=task.ids, clusters=clusters, **strata)  # type: ignore[arg-type]
+        for m in task.metrics:
+            scores = m.metric.sample_scores(m.rows, m.state)
+            extra = {} if scores is None else {"scores": scores}
+            np.savez(
+                stats_file(folder, name, m.name),
+                rows=m.rows, signature=np.array(m.metric.signature(m.state)), state=np.array(json.dumps(m.state)),
+                **extra,
+            )  # fmt: skip
+    except OSError as error:
+        raise RadbenchError(
+            f"{path.parent}: cannot write ({error.strerror}); the answers are safe", remedy=f"radbench score {folder.path}"
+        ) from error
+
+
+def load_measures(folder: RunFolder, task: str, metrics: Sequence[str]) -> tuple[np.ndarray, np.ndarray, dict[str, Measure]]:
+    """Ids, clusters and measures of a scored task, from ``stats/``."""
+    try:
+        with np.load(stats_file(folder, task, "samples"), allow_pickle=False) as archive:
+            ids, clusters = archive["ids"], archive["clusters"]
+        measures = {}
+        for name in metrics:
+            with np.load(stats_file(folder, task, name), allow_pickle=False) as archive:
+                state = json.loads(str(archive["state"]))
+                measures[name] = Measure(find_metric(name), tuple(state), archive["rows"])
+    except FileNotFoundError as error:
+        raise DataError(f"{error.filename}: no such statistics", remedy=f"radbench score {folder.path}") from None
+    return ids, clusters, measures
+
+
+# --- what a finished run need not do again ---
+
+
+def _answers_state(folder: RunFolder) -> dict[str, list[int]]:
+    return {p.name: [(s := p.stat()).st_size, s.st_mtime_ns] for p in folder.answer_files()}
+
+
+def _remember(folder: RunFolder, results: Mapping[str, Any]) -> None:
+    settled = results["complete"] and not any(t["failures"].get("input") for t in results["tasks"].values())
+    state = {"radbench": __version__, "settled": settled, "answers": _answers_state(folder)}
+    state |= {k: results[k] for k in ("resamples", "level")}
+    folder.write_atomically("stats/state.json", json.dumps(state) + "\n")
+
+
+def settled_results(folder: RunFolder, plan: Plan) -> dict[str, Any] | None:
+    """The results of a run that has nothing left to ask and whose answers are as they were scored, else None."""
+    try:
+        state = json.loads((folder.path / "stats" / "state.json").read_text())
+        results: dict[str, Any] = json.loads((folder.path / RESULTS).read_text())
+    except (OSError, json.JSONDecodeError):
+        return None
+    same = (
+        state["settled"]
+        and state["radbench"] == __version__
+        and state["answers"] == _answers_state(folder)
+        and (state["resamples"], state["level"]) == (plan.config.resamples, plan.config.level)
+    )
+    return results if same else None
+
+

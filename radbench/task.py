@@ -1,0 +1,280 @@
+"""Tasks and groups: what is asked, how the answer is read, what it is scored with."""
+
+from __future__ import annotations
+
+import importlib
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from radbench.errors import OPEN_ACCESS, ConfigError, DataError
+from radbench.records import (
+    Access,
+    AnswerForm,
+    Generation,
+    Image,
+    Message,
+    Prediction,
+    Request,
+    Sample,
+)
+
+
+class Reader(Protocol):
+    """One dataset distribution on disk. Readers never download and never decode pixels unless they must."""
+
+    def samples(self, split: str) -> Iterator[Sample]:
+        """The samples of a split, streamed, always in the same order. Raises :class:`radbench.errors.DataError`."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A hash of what determines the samples: tables and file lists, not the pictures (those key requests)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lazy:
+    """A reader or parser named, not imported: ``Lazy("radbench.tasks.readers.medmnist:MedMNIST", flag="...")``."""
+
+    target: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def resolve(self) -> Any:
+        module, _, name = self.target.partition(":")
+        return getattr(importlib.import_module(module), name)
+
+
+def lazy(target: str, **options: Any) -> Lazy:
+    return Lazy(target, options)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Where samples come from: a name, the folder a user keeps it in, its licence and access, its reader."""
+
+    name: str
+    reader: Lazy
+    access: Access
+    licence: str
+    source: str  # where to get it, for people
+    folder: str | None = None  # below the data root; None: the dataset ships inside packages
+
+    @property
+    def restricted(self) -> bool:
+        return self.access not in OPEN_ACCESS
+
+    def open(self, locations: DataLocations) -> Reader:
+        """The reader over the user's copy. Raises :class:`DataError` where there is none."""
+        if self.folder is None:
+            return self.reader.resolve()(**self.reader.options)  # type: ignore[no-any-return]
+        return self.reader.resolve()(locations.find(self), **self.reader.options)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class DataLocations:
+    """Where the user's datasets lie: one root with a folder each, and exceptions by name."""
+
+    root: Path = Path("data")
+    named: Mapping[str, Path] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, values: Iterable[str]) -> DataLocations:
+        """From ``--data DIR`` and ``--data NAME=DIR`` options."""
+        root, named = Path("data"), {}
+        for value in values:
+            name, equals, path = value.partition("=")
+            if equals and "/" not in name:
+                named[name] = Path(path)
+            else:
+                root = Path(value)
+        return cls(root, named)
+
+    def find(self, dataset: Dataset) -> Path:
+        path = self.named.get(dataset.name, self.root / str(dataset.folder))
+        if not path.exists():
+            raise DataError(
+                f"dataset '{dataset.name}' is not at {path}",
+                remedy=f"get it from {dataset.source}, then pass --data DIR (a folder that holds '{dataset.folder}')"
+                f" or --data {dataset.name}=PATH",
+            )
+        return path
+
+    def as_options(self) -> list[str]:
+        return [str(self.root.resolve()), *(f"{k}={v.resolve()}" for k, v in sorted(self.named.items()))]
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """What a fitted model may learn from: samples, their rendered requests, and a digest of both.
+
+    ``held_out`` is None where the pool is a split of its own. Else the pool *is* the evaluated samples and
+    ``held_out`` maps each sample id to its cluster: a model must leave that cluster's pool items out when asked.
+    """
+
+    samples: tuple[Sample, ...]
+    requests: tuple[Request, ...]
+    digest: str
+    held_out: Mapping[str, str] | None = None
+
+    def cluster_of(self, position: int) -> str:
+        sample = self.samples[position]
+        return sample.cluster or sample.id
+
+
+LEAVE_ONE_CLUSTER_OUT = "leave-one-cluster-out"
+Parser = Callable[..., Prediction]  # (Answer, Sample, Task) and the options of the task file
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One row of a suite.
+
+    ``prompts`` are templates; one is drawn per sample by a hash of seed and sample id. Slots in braces are filled from
+    the sample; ``{images}`` or ``{image-1}`` place pictures, which otherwise come first. ``support`` names the split a
+    fitted model may learn from, or :data:`LEAVE_ONE_CLUSTER_OUT`. Raise ``version`` whenever prompt, parser or data
+    rule changes: answers of different versions never mix.
+    """
+
+    name: str
+    version: int
+    title: str
+    dataset: Dataset
+    split: str
+    prompts: tuple[str, ...]
+    metrics: tuple[str, ...]
+    target: str = "answer"
+    form: AnswerForm = "text"
+    parser: Lazy = Lazy("radbench.tasks.parsers:free_text")
+    choices: tuple[str, ...] = ()
+    system: str = ""
+    generation: Generation = Generation()
+    support: str | None = None
+    clustered: bool = True
+    regime: Literal["zero-shot", "few-shot", "fine-tuned"] = "zero-shot"
+    published: tuple[str, ...] = ()  # row_id of published_results.csv
+    note: str = ""
+
+    @property
+    def access(self) -> Access:
+        return self.dataset.access
+
+    def parse(self) -> Parser:
+        """The parser, its options bound."""
+        function = self.parser.resolve()
+        if not self.parser.options:
+            return function  # type: ignore[no-any-return]
+        from functools import partial
+
+        return partial(function, **self.parser.options)
+
+    def describe(self) -> dict[str, Any]:
+        """What the manifest records of the task: everything that decides a score besides data and model."""
+        return {
+            "version": self.version,
+            "split": self.split,
+            "prompts": sha256("\0".join((self.system, *self.prompts)).encode()).hexdigest()[:16],
+            "parser": f"{self.parser.target} {dict(self.parser.options)}",
+            "generation": str(self.generation),
+            "metrics": list(self.metrics),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A number over several tasks: ``pool`` their samples (RadFM's Table 4) or average their values (``macro``)."""
+
+    name: str
+    members: tuple[str, ...]
+    how: Literal["pool", "macro"]
+    metrics: tuple[str, ...]
+    published: tuple[str, ...] = ()
+
+
+class Renderer:
+    """Turns samples into requests. Prompts are compiled once; the same sample always renders the same."""
+
+    def __init__(self, task: Task, seed: int, base: bytes, by_sample: bool = False, draws: int = 1) -> None:
+        self._task = task
+        self._seed = f"{seed}|".encode()
+        self._templates = [_compile(p) for p in task.prompts]
+        self._system = (Message("system", (task.system,)),) if task.system else ()
+        self._base = sha256(base)
+        self._base.update(f"{task.system}\0{task.form}\0{task.generation}\0".encode("utf-8", "surrogatepass"))
+        self._by_sample = by_sample
+        self.draws = draws
+
+    def render(self, sample: Sample, draw: int = 0) -> Request:
+        """The request of a sample. Raises :class:`ConfigError` where the prompt names a slot the sample lacks."""
+        task, templates = self._task, self._templates
+        template = templates[0]
+        if len(templates) > 1:
+            template = templates[zlib.crc32(self._seed + sample.id.encode("utf-8", "surrogatepass")) % len(templates)]
+        choices = sample.choices or task.choices
+        try:
+            content = _fill(template, sample, choices)
+        except KeyError as missing:
+            raise ConfigError(
+                f"task '{task.name}': the prompt has a slot {missing} that sample '{sample.id}' lacks"
+                f" (it has {sorted(sample.slots)})"
+            ) from None
+        digest = self._base.copy()
+        parts = [p if type(p) is str else f"\1{p.key()}\1" for p in content]  # type: ignore[union-attr]
+        parts.append("\2".join(choices))
+        parts.append(f"{draw}|{task.name}|{sample.id}" if self._by_sample else str(draw))
+        digest.update("\0".join(parts).encode("utf-8", "surrogatepass"))
+        messages = (*self._system, Message("user", content))
+        return Request(
+            task.name, sample.id, messages, task.form, choices, task.generation, draw, digest.digest()[:16]
+        )
+
+
+def _compile(template: str) -> tuple[tuple[str, str], ...]:
+    """``(literal, slot)`` pairs of a template with ``{slot}`` fields; ``{{`` and ``}}`` are literal braces."""
+    from string import Formatter
+
+    return tuple((literal, name or "") for literal, name, _, _ in Formatter().parse(template))
+
+
+def _fill(template: tuple[tuple[str, str], ...], sample: Sample, choices: tuple[str, ...]) -> tuple[str | Image, ...]:
+    parts: list[str | Image] = []
+    text: list[str] = []
+    placed = False
+    for literal, slot in template:
+        text.append(literal)
+        if not slot:
+            continue
+        if slot == "images" or slot.startswith("image-"):
+            placed = True
+            if joined := "".join(text):
+                parts.append(joined)
+            text.clear()
+            if slot == "images":
+                parts.extend(sample.images)
+            elif int(slot[6:]) <= len(sample.images):
+                parts.append(sample.images[int(slot[6:]) - 1])
+        elif slot == "choices":
+            text.append(", ".join(choices))
+        else:
+            text.append(sample.slots[slot])
+    if joined := "".join(text):
+        parts.append(joined)
+    return tuple(parts) if placed else (*sample.images, *parts)
+
+
+def support_of(task: Task, reader: Reader, seed: int) -> Support:
+    """The task's support set with rendered requests. Raises :class:`ConfigError` where the task has none."""
+    if task.support is None:
+        raise ConfigError(
+            f"task '{task.name}' has no support split, and this model learns from one",
+            remedy="set 'support' in the task to a split, or to 'leave-one-cluster-out'",
+        )
+    leave_one_out = task.support == LEAVE_ONE_CLUSTER_OUT
+    samples = tuple(reader.samples(task.split if leave_one_out else task.support))
+    renderer = Renderer(task, seed, b"support")
+    requests = tuple(renderer.render(s) for s in samples)
+    digest = sha256(b"".join(r.key for r in requests)).hexdigest()[:16]
+    held_out = {s.id: s.cluster or s.id for s in samples} if leave_one_out else None
+    return Support(samples, requests, digest, held_out)

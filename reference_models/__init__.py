@@ -1,0 +1,1 @@
+"""Torch reimplementations of RadFM, RadFound, MedDr and MedVersa (not written yet)."""

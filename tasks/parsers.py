@@ -1,0 +1,91 @@
+"""From a model's answer to a value in the target's shape, or a counted failure.
+
+Every parser is ``(answer, sample, task, **options) -> Prediction`` and never raises on what a model may say.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING
+
+from radbench.metrics.matching import Case, most_similar_option
+from radbench.records import Answer, Box, Failure, Mask, Prediction, Sample
+
+if TYPE_CHECKING:
+    from radbench.task import Task
+
+_EMPTY = Prediction(None, Failure("empty", "the model returned no text"))
+
+
+def _unparsable(why: str) -> Prediction:
+    return Prediction(None, Failure("unparsable", why))
+
+
+def free_text(answer: Answer, sample: Sample, task: Task) -> Prediction:
+    """The text as it is; only white space is empty."""
+    if answer.text is None or not answer.text.strip():
+        return _EMPTY
+    return Prediction(answer.text)
+
+
+def closed_choice(answer: Answer, sample: Sample, task: Task, case: Case = "lower") -> Prediction:
+    """One label: the option most similar by difflib (see :mod:`radbench.metrics.matching`)."""
+    text = answer.text
+    if text is None or not text.strip():
+        return _EMPTY
+    options = sample.choices or task.choices
+    index = most_similar_option(text, options, case)
+    if index is None:
+        return _unparsable("no option shares a character with the answer")
+    return Prediction((options[index],))
+
+
+def labels(answer: Answer, sample: Sample, task: Task, separator: str = ",") -> Prediction:
+    """A set of labels: the options named between separators, compared lower-cased; others are ignored."""
+    if answer.text is None or not answer.text.strip():
+        return _EMPTY
+    options = sample.choices or task.choices
+    said = {part.strip().strip(".").lower() for part in answer.text.replace("\n", separator).split(separator)}
+    chosen = tuple(o for o in options if o.lower() in said)
+    if not chosen and not said & {"none", "no finding", "normal"}:
+        return _unparsable("none of the labels is named")
+    return Prediction(chosen)
+
+
+def boxes(answer: Answer, sample: Sample, task: Task) -> Prediction:
+    """Boxes as the model gave them, or from text: a JSON list of ``{"label": str, "box": [x0, y0, x1, y1]}``, in pixels.
+
+    Text around the list is ignored; a box that is not four finite numbers fails the whole answer.
+    """
+    if answer.boxes is not None:
+        return Prediction(answer.boxes)
+    if answer.text is None or not answer.text.strip():
+        return _EMPTY
+    start, end = answer.text.find("["), answer.text.rfind("]")
+    try:
+        items = json.loads(answer.text[start : end + 1])
+        found = tuple(_box(item) for item in items)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        return _unparsable(f"expected a JSON list of {{'label', 'box': [x0, y0, x1, y1]}}: {type(error).__name__}")
+    return Prediction(found)
+
+
+def _box(item: dict[str, object]) -> Box:
+    coordinates = item["box"]
+    if not isinstance(coordinates, list) or len(coordinates) != 4:
+        raise ValueError("a box has four numbers")
+    x0, y0, x1, y1 = (float(c) for c in coordinates)
+    if not all(math.isfinite(c) for c in (x0, y0, x1, y1)):
+        raise ValueError("a coordinate is not finite")
+    return Box(str(item["label"]), x0, y0, x1, y1)
+
+
+def mask(answer: Answer, sample: Sample, task: Task) -> Prediction:
+    """A mask in the shape of the target's."""
+    if answer.mask is None:
+        return _unparsable("the model returned no mask")
+    target = sample.targets[task.target]
+    if isinstance(target, Mask) and answer.mask.shape != target.load().shape:
+        return _unparsable(f"mask of shape {answer.mask.shape}, the picture has {target.load().shape}")
+    return Prediction(answer.mask)

@@ -1,0 +1,42 @@
+"""The prompt strings printed in the papers, from ``data/prompts.json`` (sources stand in the file).
+
+Papers write slots in their own ways; :func:`paper_prompts` gives them as our templates: ``{images}``, ``{image-1}``,
+``{question}``, ``{choices}`` and named slots.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+
+@cache
+def _document() -> dict[str, Any]:
+    text = files("radbench.tasks.data").joinpath("prompts.json").read_text(encoding="utf-8")
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+# MedInterp: '_*_' stands for the current images, '-*-' for the target; MedDr: '{Question}', '{Label Set}'; RadBench: <image-k>.
+_SLOTS = (
+    ("_*_", "{images}"), ("-*-", "{target}"), ("{Label Set}", "{choices}"), ("{Question}", "{question}"),
+    ("{Modality}", "{modality}"), ("<image-1>", "{image-1}"), ("<image-2>", "{image-2}"),
+)  # fmt: skip
+
+
+def paper_prompts(path: str, **fixed: str) -> tuple[str, ...]:
+    """Templates at a path of prompts.json, e.g. ``MedInterp/instructions/segmentation``; ``fixed`` slots are filled in."""
+    node: Any = _document()
+    for key in path.split("/"):
+        node = node[key]
+    prompts = [node] if isinstance(node, str) else node
+    return tuple(_translate(p, fixed) for p in prompts)
+
+
+def _translate(prompt: str, fixed: dict[str, str]) -> str:
+    for theirs, ours in _SLOTS:
+        prompt = prompt.replace(theirs, ours)
+    for slot, value in fixed.items():
+        prompt = prompt.replace("{" + slot + "}", value)
+    return prompt

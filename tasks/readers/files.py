@@ -1,0 +1,84 @@
+"""What several readers need: tables by column name, paths below a root, hashes of files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from radbench.errors import DataError, nearest
+from radbench.images.decode import file_sha256
+
+
+def require(path: Path, expected: str) -> Path:
+    """``path`` if it exists. Raises :class:`DataError` saying what was expected and what lies there instead."""
+    if path.exists():
+        return path
+    there = sorted(p.name for p in path.parent.iterdir())[:8] if path.parent.is_dir() else []
+    found = f"the folder holds {', '.join(there)}" if there else "its folder is missing or empty"
+    raise DataError(f"{path}: not found; expected {expected}; {found}", remedy="compare with the layout the dataset is distributed in")
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """``(line number, object)`` of a JSON-lines file. Raises :class:`DataError` with the line of a fault."""
+    loads = json.JSONDecoder().decode
+    with path.open(encoding="utf-8-sig") as f:
+        try:
+            for number, line in enumerate(f, 1):
+                if line.isspace():
+                    continue
+                row = loads(line.strip())
+                if type(row) is not dict:
+                    raise DataError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}")
+                yield number, row
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}, line {number}: not JSON ({error.msg} at column {error.colno})") from None
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: not UTF-8 (byte {error.start})", remedy="save it as UTF-8") from None
+
+
+def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """``(line number, row by column name)`` of a CSV file with a header. Raises :class:`DataError`."""
+    with path.open(encoding="utf-8-sig", newline="") as f:
+        reader = csv.reader(f, strict=True)
+        try:
+            header = next(reader, None)
+            if header is None:
+                raise DataError(f"{path}: empty, expected a header line")
+            for row in reader:
+                if len(row) != len(header):
+                    raise DataError(f"{path}, line {reader.line_num}: {len(row)} columns, the header has {len(header)}")
+                yield reader.line_num, dict(zip(header, row, strict=True))
+        except csv.Error as error:
+            raise DataError(f"{path}, line {reader.line_num}: {error}") from None
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: not UTF-8 (byte {error.start})", remedy="save it as UTF-8") from None
+
+
+def column(row: dict[str, Any], name: str, path: Path, line: int) -> Any:
+    """A row's value by column name. Raises :class:`DataError` naming the columns there are."""
+    try:
+        return row[name]
+    except KeyError:
+        raise DataError(
+            f"{path}, line {line}: no column '{name}'; it has {', '.join(map(str, row))} ({nearest(name, map(str, row))})"
+        ) from None
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """One hash of the contents of some tables."""
+    digest = sha256()
+    for path in paths:
+        digest.update(f"{path.name}\0{file_sha256(path)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def hash_listing(root: Path, paths: Sequence[Path]) -> str:
+    """One hash of names and sizes of some files, for datasets whose samples are the files."""
+    digest = sha256()
+    for path in paths:
+        digest.update(f"{path.relative_to(root)}\0{path.stat().st_size}\n".encode())
+    return digest.hexdigest()[:16]
