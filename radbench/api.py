@@ -113,7 +113,7 @@ def unanswered(plan: Plan, folder: RunFolder) -> int:
 
     done = DoneKeys(folder.answer_files())
     return sum(
-        sum(done.missing([task.renderer.render(s, d).key for s in batch for d in range(task.renderer.draws)]))
+        sum(done.missing([task.renderer.key(s, d) for s in batch for d in range(task.renderer.draws)]))
         for task in plan.tasks
         for batch in sample_batches(task)
     )

@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import threading
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ _STATUS_START = _KEY_END + len(_STATUS)
 RETRIED = frozenset({"transport", "model"})  # asked again on resume: the fault was not in the answer
 _RETRIED_BYTES = tuple(f"{kind}\"".encode() for kind in RETRIED)
 
+_scan = json.JSONDecoder().scan_once
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
 
 MANIFEST = "manifest.json"
@@ -63,8 +65,10 @@ def encode_answer(request: Request, answer: Answer, images: tuple[str, ...] = ()
 
 def decode_answer(line: bytes, folder: Path) -> Answer:
     """The answer of one line; masks are read from beside it."""
-    record = json.loads(line)
+    record = _scan(line.decode("ascii"), 0)[0]
     status = record["status"]
+    if status == "ok" and "text" in record and len(record) == 5:
+        return Answer(record["text"])  # the usual line: key, status, task, sample, text
     failure = None if status == "ok" else Failure(status, record.get("message", ""))
     boxes = record.get("boxes")
     mask = record.get("mask")
@@ -337,9 +341,9 @@ class DoneKeys:
         for key, final, *_ in scan(files):
             if final:
                 packed += key
-        pairs = np.frombuffer(packed, ">u8").reshape(-1, 2).astype(np.uint64)
-        pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
-        self._high, self._low = np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
+        high, low = _halves(packed)
+        order = np.argsort(high, kind="stable")
+        self._high, self._low = high[order], low[order]
         self._new: set[bytes] = set()
 
     def __len__(self) -> int:
@@ -347,7 +351,7 @@ class DoneKeys:
 
     def missing(self, keys: list[bytes]) -> list[bool]:
         """Which of a batch of keys have no answer; each is then counted as asked."""
-        found = self._on_disk(keys) if len(self._high) else None
+        found = _look_up(self._high, self._low, keys)[1].tolist() if len(self._high) and keys else None
         out = []
         for i, key in enumerate(keys):
             new = key not in self._new and not (found is not None and found[i])
@@ -355,14 +359,6 @@ class DoneKeys:
                 self._new.add(key)
             out.append(new)
         return out
-
-    def _on_disk(self, keys: list[bytes]) -> np.ndarray:
-        import numpy as np
-
-        pairs = np.frombuffer(b"".join(keys), ">u8").reshape(-1, 2).astype(np.uint64)
-        at = np.minimum(np.searchsorted(self._high, pairs[:, 0]), len(self._high) - 1)
-        # Two different requests share their first 64 bits about never; such a one is merely asked again.
-        return (self._high[at] == pairs[:, 0]) & (self._low[at] == pairs[:, 1])
 
 
 class AnswerIndex:
@@ -374,24 +370,28 @@ class AnswerIndex:
         self._folder = folder
         self._files = folder.answer_files()
         packed = bytearray()
-        places: list[Any] = []
-        buffer = np.empty((65536, 4), np.int64)
-        used = 0
+        finals, files, offsets, lengths = bytearray(), array("H"), array("q"), array("I")
         for key, final, file, offset, length in scan(self._files):
             packed += key
-            buffer[used] = final, file, offset, length
-            used += 1
-            if used == len(buffer):
-                places.append(buffer.copy())
-                used = 0
-        table = np.concatenate([*places, buffer[:used]])
-        pairs = np.frombuffer(packed, ">u8").reshape(-1, 2).astype(np.uint64)
-        # By key, then final last, then order of writing: the last row of a key is the one that counts.
-        order = np.lexsort((np.arange(len(pairs)), table[:, 0], pairs[:, 1], pairs[:, 0]))
-        pairs, table = pairs[order], table[order]
-        last = np.ones(len(pairs), bool)
-        last[:-1] = (pairs[1:] != pairs[:-1]).any(axis=1)
-        self._high, self._low, self._places = pairs[last, 0], pairs[last, 1], table[last]
+            finals.append(final)
+            files.append(file)
+            offsets.append(offset)
+            lengths.append(length)
+        high, low = _halves(packed)
+        del packed
+        order = np.argsort(high, kind="stable")
+        repeated = bool((high[order[1:]] == high[order[:-1]]).any()) if len(order) > 1 else False
+        if repeated:
+            # By key, then final last, then order of writing: the last line of a key is the one that counts.
+            order = np.lexsort((np.frombuffer(finals, np.uint8), low, high))
+            high, low = high[order], low[order]
+            last = np.append((high[1:] != high[:-1]) | (low[1:] != low[:-1]), True)
+            order, self._high, self._low = order[last], high[last], low[last]
+        else:
+            self._high, self._low = high[order], low[order]
+        self._file = np.frombuffer(files, np.uint16)[order] if len(order) else np.zeros(0, np.uint16)
+        self._offset = np.frombuffer(offsets, np.int64)[order] if len(order) else np.zeros(0, np.int64)
+        self._length = np.frombuffer(lengths, np.uint32)[order] if len(order) else np.zeros(0, np.uint32)
         self._handles = [os.open(p, os.O_RDONLY) for p in self._files]
 
     def __enter__(self) -> AnswerIndex:
@@ -410,11 +410,39 @@ class AnswerIndex:
 
         if not len(self._high) or not keys:
             return [None] * len(keys)
-        pairs = np.frombuffer(b"".join(keys), ">u8").reshape(-1, 2).astype(np.uint64)
-        at = np.minimum(np.searchsorted(self._high, pairs[:, 0]), len(self._high) - 1)
-        found = (self._high[at] == pairs[:, 0]) & (self._low[at] == pairs[:, 1])
-        rows = self._places[at].tolist()
+        at, found = _look_up(self._high, self._low, keys)
+        files, offsets, lengths = self._file[at].tolist(), self._offset[at].tolist(), self._length[at].tolist()
         return [
-            decode_answer(os.pread(self._handles[file], length, offset), self._folder.path) if hit else None
-            for hit, (_, file, offset, length) in zip(found, rows, strict=True)
+            self._answer(file, offset, length) if hit else None
+            for hit, file, offset, length in zip(found.tolist(), files, offsets, lengths, strict=True)
         ]
+
+    def _answer(self, file: int, offset: int, length: int) -> Answer:
+        line = os.pread(self._handles[file], length, offset)
+        try:
+            return decode_answer(line, self._folder.path)
+        except (StopIteration, ValueError, KeyError, TypeError, OSError) as error:
+            raise ResumeError(
+                f"{self._files[file]}, byte {offset}: a damaged answer line ({type(error).__name__})",
+                remedy="remove the line; its request is then asked again by: radbench resume",
+            ) from error
+
+
+def _halves(packed: bytearray) -> tuple[np.ndarray, np.ndarray]:
+    """16-byte keys as two uint64 arrays, comparable in byte order."""
+    import numpy as np
+
+    pairs = np.frombuffer(packed, ">u8").reshape(-1, 2)
+    return pairs[:, 0].astype(np.uint64), pairs[:, 1].astype(np.uint64)
+
+
+def _look_up(high: np.ndarray, low: np.ndarray, keys: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """Where keys lie in sorted halves, and whether they are there.
+
+    Two different requests share their first 64 bits about never; of such a pair one reads as absent.
+    """
+    import numpy as np
+
+    first, second = _halves(bytearray(b"".join(keys)))
+    at = np.minimum(np.searchsorted(high, first), len(high) - 1)
+    return at, (high[at] == first) & (low[at] == second)

@@ -132,7 +132,8 @@ class Sample:
     """One item of a task.
 
     ``cluster`` is the patient or paper, the unit of resampling; None where the dataset does not tell (intervals are
-    then marked unclustered). ``slots`` fill the task's prompt template. ``strata`` name the sample's subgroup on each
+    then marked unclustered). ``slots`` fill the task's prompt template (numbers as
+    Python prints them). ``strata`` name the sample's subgroup on each
     axis. ``access`` overrides the dataset's where a set mixes licences.
     """
 
@@ -140,7 +141,7 @@ class Sample:
     cluster: str | None
     targets: Mapping[str, Target]
     images: tuple[Image, ...] = ()
-    slots: Mapping[str, str] = field(default_factory=dict)
+    slots: Mapping[str, Any] = field(default_factory=dict)
     choices: tuple[str, ...] = ()
     strata: Mapping[str, str] = field(default_factory=dict)
     access: Access | None = None

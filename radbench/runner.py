@@ -86,7 +86,7 @@ def _answer_task(plan: Plan, task_plan: TaskPlan, session: _Pass) -> None:
 def _pending(plan: TaskPlan, session: _Pass) -> Iterator[Request]:
     """Requests of this shard without an answer, each distinct request once."""
     render, draws, owns = plan.renderer.render, range(plan.renderer.draws), session.shard.owns
-    for batch in sample_batches(plan):
+    for batch in _checked_batches(plan):
         requests = [r for s in batch for d in draws if owns((r := render(s, d)).key)]
         asked = 0
         for request, missing in zip(requests, session.done.missing([r.key for r in requests]), strict=True):
@@ -99,12 +99,18 @@ def _pending(plan: TaskPlan, session: _Pass) -> Iterator[Request]:
 
 
 def sample_batches(plan: TaskPlan) -> Iterator[list[Sample]]:
-    """The run's samples in batches. Raises :class:`DataError` on a sample id that comes twice."""
-    seen: set[int] = set()
+    """The run's samples in batches."""
     samples = plan.samples()
     while batch := list(islice(samples, BATCH)):
+        yield batch
+
+
+def _checked_batches(plan: TaskPlan) -> Iterator[list[Sample]]:
+    """Batches, with :class:`DataError` raised on a sample id that comes twice."""
+    seen: set[int] = set()
+    for batch in sample_batches(plan):
         before = len(seen)
-        seen.update(hash(s.id) for s in batch)
+        seen.update([hash(s.id) for s in batch])
         if len(seen) != before + len(batch):
             raise _duplicate(plan)
         yield batch

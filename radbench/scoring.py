@@ -158,10 +158,10 @@ def _as_bytes(texts: Sequence[str]) -> np.ndarray:
 def _predictions(plan: TaskPlan, index: AnswerIndex) -> Iterator[tuple[list[Sample], list[Prediction | None]]]:
     """Batches of samples (each ``draws`` times) with their parsed answers, None where there is none."""
     parse = partial(_parse, plan)
-    render, draws = plan.renderer.render, range(plan.renderer.draws)
+    key, draws = plan.renderer.key, range(plan.renderer.draws)
     for batch in sample_batches(plan):
         samples = batch if len(draws) == 1 else [s for s in batch for _ in draws]
-        keys = [render(s, d).key for s in batch for d in draws]
+        keys = [key(s, d) for s in batch for d in draws]
         yield samples, [
             None if a is None else parse(a, s) for a, s in zip(index.answers(keys), samples, strict=True)
         ]

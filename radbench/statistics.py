@@ -93,23 +93,45 @@ def clusters_of(names: Sequence[str] | NDArray[Any], datasets: Sequence[str] | N
     return Clusters(codes, start, tuple(parts))
 
 
-def resample_counts(clusters: Clusters, resamples: int, seed: int) -> Iterator[tuple[int, Floats]]:
+def resample_counts(
+    clusters: Clusters, resamples: int, seed: int, groups: NDArray[np.intp] | None = None, width: int = 0
+) -> Iterator[tuple[int, Floats]]:
     """``(first, counts)`` blocks, counts (b, clusters): how often each cluster is drawn in resamples first..first+b.
 
-    The array is reused by the next block.
+    With ``groups`` (clusters,) in 0..width the counts are summed within groups, (b, width), without ever being held by
+    cluster. The array is reused by the next block.
     """
-    generators = [
-        np.random.default_rng(seed if len(clusters.parts) == 1 else [seed, part]) for part in range(len(clusters.parts))
-    ]
-    height = int(np.clip(_BLOCK_BYTES // (8 * max(clusters.count, 1)), 4, 128))
-    block = np.empty((min(height, resamples), clusters.count))
+    parts = clusters.parts
+    generators = [np.random.default_rng(seed if len(parts) == 1 else [seed, part]) for part in range(len(parts))]
+    columns = clusters.count if groups is None else width
+    height = int(np.clip(_BLOCK_BYTES // (8 * max(columns, 1)), 4, 128))
+    block = np.empty((min(height, resamples), columns))
     for first in range(0, resamples, height):
         rows = min(height, resamples - first)
-        for (start, stop), generator in zip(clusters.parts, generators, strict=True):
+        if groups is not None:
+            block[:] = 0
+        for (start, stop), generator in zip(parts, generators, strict=True):
             size = stop - start
             for row in range(rows):
-                block[row, start:stop] = np.bincount(generator.integers(size, size=size), minlength=size)
+                drawn = generator.integers(size, size=size)
+                if groups is None:
+                    block[row, start:stop] = np.bincount(drawn, minlength=size)
+                else:
+                    block[row] += np.bincount(groups[start:stop][drawn], minlength=width)
         yield first, block[:rows]
+
+
+def distinct_rows(sums: Floats) -> tuple[NDArray[np.intp], Floats] | None:
+    """``(codes, rows)`` with ``rows[codes] == sums`` where few rows differ, as counts of right and wrong do; else None.
+
+    Resampling then counts a handful of groups instead of multiplying by every cluster.
+    """
+    n = len(sums)
+    probe = sums[:: max(1, n // 512)]
+    if n < 256 or len(np.unique(probe, axis=0)) > len(probe) // 4:
+        return None
+    rows, codes = np.unique(sums, axis=0, return_inverse=True)
+    return (codes.ravel(), rows) if len(rows) <= n // 8 else None
 
 
 def cluster_sums(rows: Floats, clusters: Clusters, keep: NDArray[np.bool_] | None = None) -> Floats:
@@ -135,7 +157,9 @@ def draw(measures: Sequence[Measure], clusters: Clusters, resamples: int = RESAM
     widths = np.cumsum([0, *(s.shape[1] for s in sums)])
     stacked = np.concatenate(sums, axis=1) if sums else np.empty((clusters.count, 0))
     del sums
-    for first, counts in resample_counts(clusters, resamples, seed):
+    compact = distinct_rows(stacked) if len(additive) == len(measures) else None
+    groups, stacked = compact or (None, stacked)
+    for first, counts in resample_counts(clusters, resamples, seed, groups, len(stacked)):
         span = slice(first, first + len(counts))
         totals = counts @ stacked
         for i, left, right in zip(additive, widths[:-1], widths[1:], strict=True):

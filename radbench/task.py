@@ -199,69 +199,93 @@ class Renderer:
     def __init__(self, task: Task, seed: int, base: bytes, by_sample: bool = False, draws: int = 1) -> None:
         self._task = task
         self._seed = f"{seed}|".encode()
-        self._templates = [_compile(p) for p in task.prompts]
+        self._templates = [Template(p) for p in task.prompts]
         self._system = (Message("system", (task.system,)),) if task.system else ()
         self._base = sha256(base)
         self._base.update(f"{task.system}\0{task.form}\0{task.generation}\0".encode("utf-8", "surrogatepass"))
         self._by_sample = by_sample
         self.draws = draws
 
+    def key(self, sample: Sample, draw: int = 0) -> bytes:
+        """The key of a sample's request, without building it."""
+        return self._key(sample, self._content(sample), draw)
+
     def render(self, sample: Sample, draw: int = 0) -> Request:
         """The request of a sample. Raises :class:`ConfigError` where the prompt names a slot the sample lacks."""
-        task, templates = self._task, self._templates
+        task, content = self._task, self._content(sample)
+        messages = (*self._system, Message("user", content))
+        key = self._key(sample, content, draw)
+        choices = sample.choices or task.choices
+        return Request(task.name, sample.id, messages, task.form, choices, task.generation, draw, key)
+
+    def _content(self, sample: Sample) -> tuple[str | Image, ...]:
+        templates = self._templates
         template = templates[0]
         if len(templates) > 1:
             template = templates[zlib.crc32(self._seed + sample.id.encode("utf-8", "surrogatepass")) % len(templates)]
-        choices = sample.choices or task.choices
         try:
-            content = _fill(template, sample, choices)
+            return template.fill(sample, sample.choices or self._task.choices)
         except KeyError as missing:
             raise ConfigError(
-                f"task '{task.name}': the prompt has a slot {missing} that sample '{sample.id}' lacks"
+                f"task '{self._task.name}': the prompt has a slot {missing} that sample '{sample.id}' lacks"
                 f" (it has {sorted(sample.slots)})"
             ) from None
-        digest = self._base.copy()
+
+    def _key(self, sample: Sample, content: tuple[str | Image, ...], draw: int) -> bytes:
         parts = [p if type(p) is str else f"\1{p.key()}\1" for p in content]  # type: ignore[union-attr]
-        parts.append("\2".join(choices))
-        parts.append(f"{draw}|{task.name}|{sample.id}" if self._by_sample else str(draw))
+        parts.extend(sample.choices or self._task.choices)
+        parts.append(f"{draw}|{self._task.name}|{sample.id}" if self._by_sample else str(draw))
+        digest = self._base.copy()  # the model, the task's system prompt and generation are hashed once
         digest.update("\0".join(parts).encode("utf-8", "surrogatepass"))
-        messages = (*self._system, Message("user", content))
-        return Request(
-            task.name, sample.id, messages, task.form, choices, task.generation, draw, digest.digest()[:16]
-        )
+        return digest.digest()[:16]
 
 
-def _compile(template: str) -> tuple[tuple[str, str], ...]:
-    """``(literal, slot)`` pairs of a template with ``{slot}`` fields; ``{{`` and ``}}`` are literal braces."""
-    from string import Formatter
+class Template:
+    """A prompt with ``{slot}`` fields; ``{{`` and ``}}`` are literal braces. Raises :class:`ConfigError` when malformed."""
 
-    return tuple((literal, name or "") for literal, name, _, _ in Formatter().parse(template))
+    def __init__(self, text: str) -> None:
+        from string import Formatter
 
+        try:
+            self._parts = [(literal, name or "") for literal, name, _, _ in Formatter().parse(text)]
+        except ValueError as error:
+            raise ConfigError(f"prompt {text!r}: {error}", remedy="write a literal brace twice: {{ or }}") from None
+        self._placed = any(slot == "images" or slot.startswith("image-") for _, slot in self._parts)
 
-def _fill(template: tuple[tuple[str, str], ...], sample: Sample, choices: tuple[str, ...]) -> tuple[str | Image, ...]:
-    parts: list[str | Image] = []
-    text: list[str] = []
-    placed = False
-    for literal, slot in template:
-        text.append(literal)
-        if not slot:
-            continue
-        if slot == "images" or slot.startswith("image-"):
-            placed = True
-            if joined := "".join(text):
-                parts.append(joined)
-            text.clear()
-            if slot == "images":
-                parts.extend(sample.images)
-            elif int(slot[6:]) <= len(sample.images):
-                parts.append(sample.images[int(slot[6:]) - 1])
-        elif slot == "choices":
-            text.append(", ".join(choices))
-        else:
-            text.append(sample.slots[slot])
-    if joined := "".join(text):
-        parts.append(joined)
-    return tuple(parts) if placed else (*sample.images, *parts)
+    def fill(self, sample: Sample, choices: tuple[str, ...]) -> tuple[str | Image, ...]:
+        """Text and pictures in order; pictures come first where the template places none. Raises KeyError."""
+        if not self._placed:
+            text = "".join([literal + self._slot(slot, sample, choices) for literal, slot in self._parts])
+            return (*sample.images, text) if text else sample.images
+        content: list[str | Image] = []
+        text = ""
+        for literal, slot in self._parts:
+            text += literal
+            pictures = self._pictures(slot, sample)
+            if pictures is None:
+                text += self._slot(slot, sample, choices)
+                continue
+            if text:
+                content.append(text)
+                text = ""
+            content.extend(pictures)
+        return (*content, text) if text else tuple(content)
+
+    @staticmethod
+    def _slot(slot: str, sample: Sample, choices: tuple[str, ...]) -> str:
+        if slot == "choices":
+            return ", ".join(choices)
+        return str(sample.slots[slot]) if slot else ""
+
+    @staticmethod
+    def _pictures(slot: str, sample: Sample) -> tuple[Image, ...] | None:
+        """The pictures a slot stands for; of one the sample does not have, none; None where it is a text slot."""
+        if slot == "images":
+            return sample.images
+        if not slot.startswith("image-"):
+            return None
+        position = int(slot[len("image-") :])
+        return sample.images[position - 1 : position]
 
 
 def support_of(task: Task, reader: Reader, seed: int) -> Support:

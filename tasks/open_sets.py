@@ -65,7 +65,9 @@ TASKS = (
         parser=_CHOICE,
         metrics=("accuracy", "f1-macro"),
         clustered=False,
-        note="28 x 28 pixels; the files name no patients. Retrieval pool: the official validation split.",
+        published=("MD-10", "MD-18"),
+        note="28 x 28 pixels; the files name no patients. Retrieval pool: the official validation split. MedDr reads"
+        " answers by BLEU-1 against the options, here by difflib.",
     ),
     Task(
         name="open/brain-mr",
@@ -90,7 +92,8 @@ TASKS = (
         support="val",
         prompts=paper_prompts("MedDr-Eval/prompts/vqa"),
         metrics=_VQA_METRICS,
-        note="Cluster: the image.",
+        published=("RV-02",),
+        note="Cluster: the image. RadFound, whose numbers are listed, fine-tunes and states no prompt or parsing.",
     ),
     Task(
         name="open/vqamed2019-images",

@@ -24,20 +24,31 @@ def require(path: Path, expected: str) -> Path:
 
 def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """``(line number, object)`` of a JSON-lines file. Raises :class:`DataError` with the line of a fault."""
-    loads = json.JSONDecoder().decode
+    scan = json.JSONDecoder().scan_once  # what json.loads runs, without its set-up a call
+    number = 0
     with path.open(encoding="utf-8-sig") as f:
         try:
             for number, line in enumerate(f, 1):
-                if line.isspace():
-                    continue
-                row = loads(line.strip())
+                try:
+                    row, end = scan(line, 0)
+                except StopIteration:
+                    if line.isspace():
+                        continue
+                    row, end = _strict_json(line)
                 if type(row) is not dict:
                     raise DataError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}")
+                if end < len(line) - 1 and not line[end:].isspace():
+                    _strict_json(line)
                 yield number, row
         except json.JSONDecodeError as error:
             raise DataError(f"{path}, line {number}: not JSON ({error.msg} at column {error.colno})") from None
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: not UTF-8 (byte {error.start})", remedy="save it as UTF-8") from None
+
+
+def _strict_json(line: str) -> tuple[Any, int]:
+    """A line that is no JSON value from its first character on: padded with white space, or an error."""
+    return json.loads(line), len(line)
 
 
 def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -1,0 +1,215 @@
+"""The commands that tell: list, describe, doctor. They import no torch, no dataset library and no pandas."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable
+from importlib.resources import files
+from importlib.util import find_spec
+from typing import Any
+
+from radbench.errors import ConfigError, DataError, nearest
+from radbench.registry import all_groups, all_metrics, all_tasks, find_metric, model_names
+from radbench.task import DataLocations, Task
+
+
+def list_things(what: str, as_json: bool) -> int:
+    kinds = {"tasks": _task_rows, "metrics": _metric_rows, "models": _model_rows, "suites": _suite_rows}
+    if what not in kinds:
+        raise ConfigError(f"cannot list '{what}': {nearest(what, kinds)}", remedy="radbench list tasks|metrics|models|suites")
+    _print(kinds[what](), as_json)
+    return 0
+
+
+def _task_rows() -> list[dict[str, str]]:
+    return [
+        {"task": t.name, "version": str(t.version), "access": t.access, "metrics": ", ".join(t.metrics), "title": t.title}
+        for t in all_tasks().values()
+    ]
+
+
+def _metric_rows() -> list[dict[str, str]]:
+    rows = []
+    for name in sorted(all_metrics()):
+        metric = find_metric(name)
+        rows.append({"metric": name, "better": metric.better, "title": metric.card.title, "source": metric.card.source})
+    return rows
+
+
+def _model_rows() -> list[dict[str, str]]:
+    from importlib import import_module
+    from importlib.metadata import entry_points
+
+    rows = []
+    for entry in sorted(entry_points(group="radbench.models"), key=lambda e: e.name):
+        doc = (getattr(import_module(entry.module), entry.attr).__doc__ or "").strip().splitlines()
+        rows.append({"model": entry.name, "what": doc[0] if doc else ""})
+    return rows
+
+
+def _suite_rows() -> list[dict[str, str]]:
+    members: dict[str, list[Task]] = {}
+    for task in all_tasks().values():
+        members.setdefault(task.name.partition("/")[0], []).append(task)
+    groups = all_groups()
+    return [
+        {
+            "suite": suite,
+            "tasks": str(len(tasks)),
+            "groups": ", ".join(g.name for g in groups if g.name.startswith(suite + "/")) or "-",
+            "run": f"--tasks '{suite}/*'",
+        }
+        for suite, tasks in sorted(members.items())
+    ]
+
+
+def _print(rows: list[dict[str, str]], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(rows))
+    elif rows:
+        from radbench.report import aligned
+
+        print(aligned(list(rows[0]), [list(r.values()) for r in rows], right=set()))
+    else:
+        print("none")
+
+
+# --- describe ---
+
+
+def describe(name: str, data: list[str] | None, as_json: bool) -> int:
+    if name in all_tasks() or name.endswith((".yaml", ".yml")):
+        from radbench.registry import find_tasks
+
+        facts = _describe_task(find_tasks([name])[0], DataLocations.parse(data or ()))
+    elif name.partition(":")[0] in all_metrics():
+        facts = _describe_metric(name)
+    elif name.partition(":")[0] in model_names():
+        facts = _describe_model(name.partition(":")[0])
+    else:
+        known = [*all_tasks(), *all_metrics(), *model_names()]
+        raise ConfigError(f"nothing is called '{name}': {nearest(name, known)}", remedy="radbench list tasks|metrics|models")
+    if as_json:
+        print(json.dumps(facts))
+        return 0
+    for key, value in facts.items():
+        if isinstance(value, list):
+            print(f"{key}:")
+            print("\n".join(f"  - {item}" for item in value))
+        else:
+            print(f"{key}: {value}")
+    return 0
+
+
+def _describe_task(task: Task, locations: DataLocations) -> dict[str, Any]:
+    return {
+        "task": f"{task.name} (version {task.version})",
+        "title": task.title,
+        "access": f"{task.access}; licence: {task.dataset.licence}",
+        "data": _readiness(task, locations),
+        "source": task.dataset.source,
+        "split": task.split + (f"; learned baselines use {task.support}" if task.support else ""),
+        "answer form": task.form,
+        "choices": ", ".join(task.choices) or "open",
+        "prompts (one drawn per sample)": [p.replace("\n", "\\n") for p in task.prompts],
+        "parser": task.parser.target.rpartition(":")[2] + (f" {dict(task.parser.options)}" if task.parser.options else ""),
+        "metrics": [f"{m}: {find_metric(m).signature(task.choices)}" for m in task.metrics],
+        "intervals": "clustered" if task.clustered else "unclustered: the dataset names no patients",
+        "note": task.note or "-",
+        "published": list(_published(task)) or "none for this task",
+    }
+
+
+def _published(task: Task) -> Iterable[str]:
+    """Scores printed in the papers for the task's rows, with the doubts noted beside them."""
+    if not task.published:
+        return
+    text = files("radbench.tasks.data").joinpath("published_results.csv").read_text(encoding="utf-8")
+    for row in csv.DictReader(text.splitlines()):
+        if row["row_id"] in task.published and row["kind"] == "absolute":
+            doubt = f" ({row['note']})" if row["note"] else ""
+            yield f"{row['model']}: {row['metric']} {row['value']} ({row['scale']}), {row['paper']} {row['source']}{doubt}"
+
+
+def _describe_metric(spec: str) -> dict[str, Any]:
+    metric = find_metric(spec)
+    card = metric.card
+    return {
+        "metric": spec,
+        "title": card.title,
+        "formula": card.formula,
+        "range": card.range,
+        "better": metric.better,
+        "valid for": card.valid_for,
+        "failed answers": card.failed,
+        "source": card.source,
+        "signature": metric.signature(()),
+        "available": metric.unavailable() or "yes",
+    }
+
+
+def _describe_model(name: str) -> dict[str, Any]:
+    import inspect
+    from importlib.metadata import entry_points
+
+    (entry,) = [e for e in entry_points(group="radbench.models") if e.name == name][:1]
+    factory = entry.load()
+    return {
+        "model": name,
+        "what": inspect.cleandoc(factory.__doc__ or ""),
+        "options": ", ".join(str(p) for p in inspect.signature(factory).parameters.values()) or "none",
+        "capabilities": ", ".join(sorted(factory.capabilities)),
+        "from": entry.value,
+    }
+
+
+# --- doctor ---
+
+_EXTRAS = {
+    "demo": ("data_store", "nilearn"),
+    "text": ("sacrebleu", "rouge_score", "nltk", "evaluate", "datasets", "pandas"),
+    "clinical": ("torch", "transformers", "bert_score", "radgraph", "f1chexbert", "quickumls"),
+    "models": ("torch", "transformers", "safetensors"),
+    "ray": ("ray",),
+    "board": ("streamlit", "pandas", "altair"),
+}
+
+
+def doctor(data: list[str] | None, as_json: bool) -> int:
+    """What is ready. Exits 0: an absent dataset is a fact, not a failure."""
+    from radbench import __version__
+
+    locations = DataLocations.parse(data or ())
+    extras = {
+        name: [m for m in modules if find_spec(m) is None] for name, modules in _EXTRAS.items()
+    }
+    tasks = {t.name: _readiness(t, locations) for t in all_tasks().values()}
+    metrics = {name: find_metric(name).unavailable() or "ready" for name in sorted(all_metrics())}
+    if as_json:
+        print(json.dumps({"radbench": __version__, "missing": extras, "tasks": tasks, "metrics": metrics}))
+        return 0
+    print(f"radbench {__version__}, Python {sys.version.split()[0]}\n\nextras")
+    for name, missing in extras.items():
+        state = f"missing {', '.join(missing)}  ->  pip install 'radbench[{name}]'" if missing else "ready"
+        print(f"  {name:10} {state}")
+    print(f"\ntasks (data root: {locations.root})")
+    for name, state in tasks.items():
+        print(f"  {name:30} {state}")
+    waiting = {name: state for name, state in metrics.items() if state != "ready"}
+    print(f"\nmetrics: {len(metrics) - len(waiting)} ready")
+    for name, state in waiting.items():
+        print(f"  {name:30} {state}")
+    return 0
+
+
+def _readiness(task: Task, locations: DataLocations) -> str:
+    """``ready``, or what is missing and the remedy; it opens the reader but decodes nothing."""
+    try:
+        if task.dataset.folder is not None:
+            locations.find(task.dataset)
+        next(iter(task.dataset.open(locations).samples(task.split)), None)
+    except DataError as error:
+        return str(error).replace("\n", " ")
+    return "ready"

@@ -1,0 +1,217 @@
+"""The commands that do work: run, resume, score, report, init."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from radbench import api
+from radbench.errors import OPEN_ACCESS, ConfigError, ResumeError
+from radbench.folder import RunFolder, Shard, encode_answer
+from radbench.plan import Plan, RunConfig, make_plan
+from radbench.progress import progress_for
+from radbench.records import Answer, Image, Request
+from radbench.report import difference_table, differences, load_results, subgroups, table
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The options of ``radbench run`` as given, None where not."""
+
+    config: str | None
+    model: str | None
+    tasks: list[str] | None
+    data: list[str] | None
+    out: str | None
+    seed: int | None
+    limit: int | None
+    draws: int | None
+    resamples: int | None
+    like: str | None
+
+    def resolve(self) -> tuple[RunConfig, Path]:
+        """The configuration and run folder: a run file or an earlier run first, options over it."""
+        base = RunConfig(model="", tasks=())
+        out = self.out
+        if self.like is not None:
+            base = RunConfig.from_dict(RunFolder(Path(self.like)).manifest["config"])
+        if self.config is not None:
+            from radbench.taskfile import load_run_file
+
+            file = load_run_file(self.config)
+            out = out or file.out
+            base = RunConfig(
+                file.model, tuple(file.tasks), tuple(file.data), file.seed, file.limit, file.draws, file.resamples, file.level
+            )
+        given: dict[str, Any] = {
+            name: value
+            for name in ("model", "seed", "limit", "draws", "resamples")
+            if (value := getattr(self, name)) is not None
+        }
+        if self.tasks:
+            given["tasks"] = _split(self.tasks)
+        if self.data:
+            given["data"] = tuple(self.data)
+        config = replace(base, **given)
+        if not config.model:
+            raise ConfigError("no model given", remedy="radbench run --model NAME --tasks NAME; radbench list models")
+        if not config.tasks:
+            raise ConfigError("no task given", remedy="radbench run --model NAME --tasks NAME; radbench list tasks")
+        return config, Path(out) if out else api.default_folder(config)
+
+
+def _split(tasks: list[str]) -> tuple[str, ...]:
+    return tuple(name for value in tasks for name in value.split(",") if name)
+
+
+def _shard(text: str | None) -> Shard:
+    return Shard.parse(text) if text else Shard()
+
+
+def run(options: RunOptions, shard: str | None, allow_failures: float, as_json: bool) -> int:
+    config, out = options.resolve()
+    evaluation = api.run(config, out, _shard(shard), progress_for(quiet=as_json))
+    return _finish(evaluation, allow_failures, as_json)
+
+
+def resume(path: str, shard: str | None, as_json: bool) -> int:
+    config = RunConfig.from_dict(RunFolder(Path(path)).manifest["config"])
+    if config.model.startswith("python:"):
+        raise ResumeError(
+            f"{path} was made with a Python object as its model ({config.model})",
+            remedy="call radbench.evaluate with the same model and out again",
+        )
+    evaluation = api.run(config, Path(path), _shard(shard), progress_for(quiet=as_json))
+    return _finish(evaluation, 1.0, as_json)
+
+
+def _finish(evaluation: api.Evaluation, allow_failures: float, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"run": str(evaluation.path), "waiting": evaluation.waiting, "results": evaluation.results}))
+    else:
+        print(evaluation.table())
+        print(f"run: {evaluation.path} ({evaluation.outcome.asked} asked, {evaluation.outcome.reused} had an answer)")
+    return int(evaluation.exit_code(allow_failures))
+
+
+def score(
+    path: str | None, predictions: str | None, tasks: list[str] | None, data: list[str] | None, out: str | None, as_json: bool
+) -> int:
+    if (path is None) == (predictions is None):
+        raise ConfigError("give either a run folder or --predictions FILE", remedy="radbench score --help")
+    if path is not None:
+        from radbench.scoring import score as score_run
+
+        folder = RunFolder(Path(path))
+        results = score_run(make_plan(RunConfig.from_dict(folder.manifest["config"])), folder)
+        print(json.dumps(results) if as_json else table(results))
+        return 0 if results["complete"] else 5
+    if not tasks:
+        raise ConfigError("--predictions needs --tasks", remedy="name the tasks the predictions are for")
+    from radbench.model_adapters.replay import Replay
+
+    replay = Replay(str(predictions))
+    config = RunConfig(f"replay:{predictions}", _split(tasks), tuple(data or ()))
+    target = Path(out) if out else api.default_folder(config)
+    evaluation = api.run(config, target, Shard(), progress_for(quiet=as_json), replay)
+    if unused := (replay.unused if evaluation.outcome.asked else []):
+        names = ", ".join(f"{task}: {sample}" for task, sample in unused[:3])
+        print(f"radbench: {len(unused)} predictions match no sample ({names}{', ...' if len(unused) > 3 else ''})", file=sys.stderr)
+    return _finish(evaluation, 1.0, as_json)
+
+
+def report(path: str, against: str | None, by_stratum: bool, as_json: bool) -> int:
+    results = load_results(Path(path))
+    if against is not None:
+        found = differences(Path(path), Path(against))
+        print(json.dumps(found) if as_json else difference_table(Path(path), Path(against), found))
+    elif as_json:
+        print(json.dumps(results))
+    else:
+        print(subgroups(results) if by_stratum else table(results))
+    return 0
+
+
+def init(name: str) -> int:
+    from radbench.taskfile import TEMPLATE
+
+    path = Path(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
+    if path.exists():
+        raise ConfigError(f"{path} exists already", remedy="radbench init OTHER_NAME")
+    path.write_text(TEMPLATE.format(name=path.stem), encoding="utf-8")
+    print(f"wrote {path}; edit it, then: radbench run --model knn --tasks {path} --dry-run")
+    return 0
+
+
+# --- dry run ---
+
+
+def dry_run(options: RunOptions, as_json: bool) -> int:
+    """Counts, three rendered requests, size and time; nothing is asked and no folder made."""
+    config, out = options.resolve()
+    plan = make_plan(config)
+    tasks = [_dry_task(plan, position) for position in range(len(plan.tasks))]
+    if as_json:
+        print(json.dumps({"out": str(out), "model": dict(plan.model_fingerprint), "tasks": tasks}))
+        return 0
+    for task in tasks:
+        print(f"{task['task']}: {task['samples']} samples, {task['requests']} distinct requests, {task['images']} pictures")
+        print(f"  answers: about {task['bytes'] / 1e6:.1f} MB; harness: about {task['harness_seconds']:.0f} s without the model;")
+        print(f"  with the model at 1 s an answer: about {task['requests'] / 3600 + task['harness_seconds'] / 3600:.2f} h")
+        for example in task["examples"]:
+            print(f"  --- {example['sample']}")
+            print("\n".join(f"  {line}" for line in example["content"]))
+    print(f"nothing was asked; the run would go to {out}")
+    return 0
+
+
+def _dry_task(plan: Plan, position: int) -> dict[str, Any]:
+    task_plan = plan.tasks[position]
+    task = task_plan.task
+    keys: set[bytes] = set()
+    images, count, examples = 0, 0, list[Request]()
+    started = time.perf_counter()
+    for sample in task_plan.samples():
+        for draw in range(task_plan.renderer.draws):
+            request = task_plan.renderer.render(sample, draw)
+            if request.key not in keys and len(examples) < 3:
+                examples.append(request)
+            keys.add(request.key)
+        count += 1
+        images += len(sample.images)
+    listing = time.perf_counter() - started
+    started = time.perf_counter()
+    for example in examples:
+        for image in example.images:
+            image.load()
+    decoding = (time.perf_counter() - started) / max(sum(len(e.images) for e in examples), 1)
+    line = max((len(encode_answer(e, Answer(text="x" * 100))) for e in examples), default=0)
+    return {
+        "task": task.name,
+        "samples": count,
+        "requests": len(keys),
+        "images": images,
+        "bytes": line * len(keys),
+        "harness_seconds": 2 * listing + decoding * images,
+        "examples": [_shown_request(e, task.access) for e in examples],
+    }
+
+
+def _shown_request(request: Request, access: str) -> dict[str, Any]:
+    """A request for people's eyes; of restricted data only types and lengths."""
+    is_open = access in OPEN_ACCESS
+
+    def part(content: str | Image) -> str:
+        if isinstance(content, Image):
+            return f"<image {Path(content.path).name if is_open else ''} {content.kind}>"
+        return content if is_open else f"<text of {len(content)} characters, not shown: {access} data>"
+
+    return {
+        "sample": request.sample if is_open else "<id not shown>",
+        "form": request.form,
+        "content": [f"{m.role}: {part(c)}" for m in request.messages for c in m.content],
+    }
