@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 RESAMPLES = 1000
 LEVEL = 0.95
-_BLOCK_BYTES = 32 << 20
+_BLOCK_BYTES = 64 << 20
 
 Floats = NDArray[np.float64]
 

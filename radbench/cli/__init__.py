@@ -172,10 +172,9 @@ def _root(
     pass
 
 
-def run_cli() -> int:
-    """Run the command line; SIGTERM (a scheduler's preemption) ends a run as Ctrl-C does."""
+def run_cli() -> None:
+    """Run the command line and exit; SIGTERM (a scheduler's preemption) ends a run as Ctrl-C does."""
     import signal
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     app(prog_name="radbench")
-    return 0
