@@ -48,7 +48,8 @@ class F1(Additive):
     """F1 from per-class true positives, false positives and false negatives.
 
     ``average``: ``macro`` or ``micro``. ``over``: macro over the labels ``present`` in truth or prediction
-    (scikit-learn's default) or over all labels, ``fixed``, an absent one counting 0.
+    (scikit-learn for one label a sample; for several, its ``zero_division=nan``) or over all labels, ``fixed``, an absent
+    one counting 0 (scikit-learn for several labels a sample).
     """
 
     def __init__(
@@ -68,7 +69,8 @@ class F1(Additive):
         return tuple(choices) or tuple(sorted({name for t in targets for name in _names(t)}))
 
     def columns(self, state: State) -> tuple[str, ...]:
-        return tuple(f"{kind}:{label}" for kind in ("tp", "fp", "fn") for label in state)
+        # Three adjacent columns a class, so that pooling tasks of different classes keeps them together.
+        return tuple(f"{kind}:{label}" for label in state for kind in ("tp", "fp", "fn"))
 
     def rows(self, predictions: Sequence[Prediction], targets: Sequence[Target], state: State) -> Floats:
         index = {label: i for i, label in enumerate(state)}
@@ -80,11 +82,10 @@ class F1(Additive):
                 truth[i, index[name]] = True
             for name in prediction.value or ():
                 said[i, index[name]] = True
-        return np.concatenate([truth & said, ~truth & said, truth & ~said], axis=1).astype(np.float64)
+        return np.stack([truth & said, ~truth & said, truth & ~said], axis=2).reshape(len(targets), -1).astype(np.float64)
 
     def reduce(self, sums: Floats, state: State) -> Floats:
-        width = sums.shape[-1] // 3
-        tp, fp, fn = sums[..., :width], sums[..., width : 2 * width], sums[..., 2 * width :]
+        tp, fp, fn = sums[..., 0::3], sums[..., 1::3], sums[..., 2::3]
         if self.average == "micro":
             tp, fp, fn = tp.sum(axis=-1), fp.sum(axis=-1), fn.sum(axis=-1)
             return ratio(2 * tp, 2 * tp + fp + fn)

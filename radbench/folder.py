@@ -341,17 +341,15 @@ class DoneKeys:
         for key, final, *_ in scan(files):
             if final:
                 packed += key
-        high, low = _halves(packed)
-        order = np.argsort(high, kind="stable")
-        self._high, self._low = high[order], low[order]
+        self._written = np.sort(_as_keys(packed))
         self._new: set[bytes] = set()
 
     def __len__(self) -> int:
-        return len(self._high) + len(self._new)
+        return len(self._written) + len(self._new)
 
     def missing(self, keys: list[bytes]) -> list[bool]:
         """Which of a batch of keys have no answer; each is then counted as asked."""
-        found = _look_up(self._high, self._low, keys)[1].tolist() if len(self._high) and keys else None
+        found = _look_up(self._written, keys)[1].tolist() if len(self._written) and keys else None
         out = []
         for i, key in enumerate(keys):
             new = key not in self._new and not (found is not None and found[i])
@@ -377,21 +375,14 @@ class AnswerIndex:
             files.append(file)
             offsets.append(offset)
             lengths.append(length)
-        high, low = _halves(packed)
-        del packed
-        order = np.argsort(high, kind="stable")
-        repeated = bool((high[order[1:]] == high[order[:-1]]).any()) if len(order) > 1 else False
-        if repeated:
-            # By key, then final last, then order of writing: the last line of a key is the one that counts.
-            order = np.lexsort((np.frombuffer(finals, np.uint8), low, high))
-            high, low = high[order], low[order]
-            last = np.append((high[1:] != high[:-1]) | (low[1:] != low[:-1]), True)
-            order, self._high, self._low = order[last], high[last], low[last]
-        else:
-            self._high, self._low = high[order], low[order]
-        self._file = np.frombuffer(files, np.uint16)[order] if len(order) else np.zeros(0, np.uint16)
-        self._offset = np.frombuffer(offsets, np.int64)[order] if len(order) else np.zeros(0, np.int64)
-        self._length = np.frombuffer(lengths, np.uint32)[order] if len(order) else np.zeros(0, np.uint32)
+        keys = _as_keys(packed)
+        # By key, then final last, then order of writing: the last line of a key is the one that counts.
+        order = np.lexsort((np.asarray(finals), keys)) if not all(finals) else np.argsort(keys, kind="stable")
+        if len(order):
+            ordered = keys[order]
+            order = order[np.append(ordered[1:] != ordered[:-1], True)]
+        self._keys = keys[order]
+        self._file, self._offset, self._length = (np.asarray(a)[order] for a in (files, offsets, lengths))
         self._handles = [os.open(p, os.O_RDONLY) for p in self._files]
 
     def __enter__(self) -> AnswerIndex:
@@ -402,15 +393,13 @@ class AnswerIndex:
             os.close(handle)
 
     def __len__(self) -> int:
-        return len(self._high)
+        return len(self._keys)
 
     def answers(self, keys: list[bytes]) -> list[Answer | None]:
-        """The answer of each key, None where there is none yet."""
-        import numpy as np
-
-        if not len(self._high) or not keys:
+        """The answer of each key, None where there is none yet. Raises :class:`ResumeError` on a damaged line."""
+        if not len(self._keys) or not keys:
             return [None] * len(keys)
-        at, found = _look_up(self._high, self._low, keys)
+        at, found = _look_up(self._keys, keys)
         files, offsets, lengths = self._file[at].tolist(), self._offset[at].tolist(), self._length[at].tolist()
         return [
             self._answer(file, offset, length) if hit else None
@@ -428,21 +417,17 @@ class AnswerIndex:
             ) from error
 
 
-def _halves(packed: bytearray) -> tuple[np.ndarray, np.ndarray]:
-    """16-byte keys as two uint64 arrays, comparable in byte order."""
+def _as_keys(packed: bytes | bytearray) -> np.ndarray:
+    """16-byte keys as an array that sorts and compares bytewise (NUL-padded strings of a fixed length do)."""
     import numpy as np
 
-    pairs = np.frombuffer(packed, ">u8").reshape(-1, 2)
-    return pairs[:, 0].astype(np.uint64), pairs[:, 1].astype(np.uint64)
+    return np.frombuffer(packed, "S16") if packed else np.zeros(0, "S16")
 
 
-def _look_up(high: np.ndarray, low: np.ndarray, keys: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """Where keys lie in sorted halves, and whether they are there.
-
-    Two different requests share their first 64 bits about never; of such a pair one reads as absent.
-    """
+def _look_up(table: np.ndarray, keys: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """Where keys lie in a sorted, non-empty table, and whether they are there."""
     import numpy as np
 
-    first, second = _halves(bytearray(b"".join(keys)))
-    at = np.minimum(np.searchsorted(high, first), len(high) - 1)
-    return at, (high[at] == first) & (low[at] == second)
+    wanted = _as_keys(b"".join(keys))
+    at = np.minimum(np.searchsorted(table, wanted), len(table) - 1)
+    return at, table[at] == wanted

@@ -28,7 +28,7 @@ _DEFAULTS: dict[Kind, dict[str, Any]] = {
     },
     "multilabel": {
         "parser": "labels",
-        "metrics": ("accuracy", "f1-macro", "f1-micro"),
+        "metrics": ("accuracy", "f1:over=fixed", "f1-micro"),
         "prompt": "Which of these does the image show: {choices}? Answer with all that apply, separated by commas.",
     },
     "detection": {
