@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -98,7 +98,11 @@ def _raster(image: Image, path: Path) -> Picture:
     from PIL import Image as PIL
 
     data = path.read_bytes()
-    with PIL.open(io.BytesIO(data)) as picture:
+    try:
+        opened = PIL.open(io.BytesIO(data))
+    except PIL.DecompressionBombError as error:  # Pillow's own limit is near ours
+        raise ImageError(f"{path}: a decompression bomb? {error}") from error
+    with opened as picture:
         _check_pixels(path, *picture.size)
         if image.frame:
             picture.seek(image.frame)
@@ -327,8 +331,24 @@ def _nifti(image: Image, path: Path) -> Picture:
     data = path.read_bytes()
     loaded = nibabel.load(path)
     _check_voxels(path, *loaded.shape)
+    if path.name.lower().endswith(".gz"):
+        wanted = int(loaded.dataobj.offset) + int(np.prod(loaded.shape)) * loaded.dataobj.dtype.itemsize
+        loaded = type(loaded).from_bytes(_gunzip(path, io.BytesIO(data), wanted))
     array = _single_volume(image, path, np.asanyarray(loaded.dataobj))
     return _to_ras(image, path, array, np.asarray(loaded.affine, float), sha256(data).hexdigest())
+
+
+def _gunzip(path: Path, file: IO[bytes], wanted: int) -> bytes:
+    """The declared bytes of a gzip stream, and no more in memory; its checksum is verified where the stream ends there.
+
+    nibabel and pynrrd stop before the checksum and would hand damaged voxels on.
+    """
+    with gzip.GzipFile(fileobj=file) as unpacked:
+        raw = unpacked.read(wanted)
+        unpacked.read(1 << 16)  # reaching the end raises BadGzipFile on a wrong checksum
+    if len(raw) < wanted:
+        raise ImageError(f"{path}: {len(raw)} bytes after unpacking, the header declares {wanted}")
+    return raw
 
 
 def _nrrd(image: Image, path: Path) -> Picture:
@@ -357,10 +377,7 @@ def _nrrd_gzip(path: Path, header: Any, start: int) -> np.ndarray:
     wanted = int(np.prod(sizes)) * dtype.itemsize
     with path.open("rb") as f:
         f.seek(start)
-        with gzip.GzipFile(fileobj=f) as unpacked:
-            raw = unpacked.read(wanted)
-    if len(raw) < wanted:
-        raise ImageError(f"{path}: {len(raw)} bytes of voxels, the header declares {wanted}")
+        raw = _gunzip(path, f, wanted)
     return np.frombuffer(raw, dtype).reshape(sizes, order="F")
 
 
