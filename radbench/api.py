@@ -13,6 +13,7 @@ from typing import Any
 
 from radbench.errors import Exit
 from radbench.folder import RunFolder, Shard
+from radbench.images import cache_clear
 from radbench.plan import Plan, RunConfig, make_plan
 from radbench.progress import Silent
 from radbench.records import Model
@@ -93,6 +94,7 @@ def run(
     """Ask what has no answer yet, then score if nothing is left to other shards."""
     from radbench.scoring import score, settled_results
 
+    cache_clear()  # files may have changed since an earlier run of this process
     plan = make_plan(config, model)
     folder = RunFolder(path)
     folder.claim(plan.manifest(), plan.identity())

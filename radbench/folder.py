@@ -116,7 +116,7 @@ class Shard:
         """From ``i/n`` with 1 <= i <= n, as people count."""
         i, slash, n = text.partition("/")
         if not (slash and i.isdigit() and n.isdigit() and 1 <= int(i) <= int(n)):
-            raise ConfigError(f"shard '{text}' is not i/n with 1 <= i <= n, such as 2/8")
+            raise ConfigError(f"shard '{text}' is not i/n with 1 <= i <= n", remedy="--shard 2/8 is the second of eight workers")
         return cls(int(i) - 1, int(n))
 
     def owns(self, key: bytes) -> bool:
@@ -142,7 +142,9 @@ class RunFolder:
         try:
             return json.loads(file.read_text())  # type: ignore[no-any-return]
         except FileNotFoundError:
-            raise ResumeError(f"{self.path} is no run folder: it has no {MANIFEST}") from None
+            raise ResumeError(
+                f"{self.path} is no run folder: it has no {MANIFEST}", remedy="radbench run --model NAME --tasks NAME makes one"
+            ) from None
         except json.JSONDecodeError as error:
             raise ResumeError(f"{file}: not valid JSON ({error})", remedy="restore it: it is written once, never changed") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import zipfile
 from collections import OrderedDict
@@ -92,12 +93,20 @@ def warm(image: Image) -> Future[Picture]:
 def cache_clear() -> None:
     """Forget every decoded picture (tests, and between tasks of different datasets)."""
     _cache.clear()
-    npz_array.cache_clear()
+    _npz_array.cache_clear()
+
+
+def npz_array(path: str, member: str) -> tuple[np.ndarray, str]:
+    """A whole array of an npz file and the file's sha256. Object arrays (pickles) are refused."""
+    try:
+        state = os.stat(path)
+    except OSError as error:
+        raise ImageError(f"{path}: {error.strerror}") from error
+    return _npz_array(path, member, (state.st_size, state.st_mtime_ns))
 
 
 @lru_cache(maxsize=4)
-def npz_array(path: str, member: str) -> tuple[np.ndarray, str]:
-    """A whole array of an npz file and the file's sha256. Object arrays (pickles) are refused."""
+def _npz_array(path: str, member: str, state: tuple[int, int]) -> tuple[np.ndarray, str]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             if member not in archive.files:

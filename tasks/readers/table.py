@@ -57,9 +57,15 @@ class Table:
                 renamed = [(ours, theirs) for ours, theirs in names.items() if ours != theirs]
             if split_column in row and str(row[split_column]) != split:
                 continue
-            for ours, theirs in renamed:
-                row[ours] = row[theirs]  # prompts may name a column either way
-            yield self._sample(row, line, names)
+            try:
+                for ours, theirs in renamed:
+                    row[ours] = row[theirs]  # prompts may name a column either way
+                sample = self._sample(row, line, names)
+            except KeyError as missing:
+                raise DataError(
+                    f"{self._table}, line {line}: no column {missing}, which the first row has; it has {', '.join(row)}"
+                ) from None
+            yield sample
 
     def _resolve(self, first: Mapping[str, Any]) -> dict[str, str]:
         """Our fields that the table has, with its names. Raises :class:`DataError` naming what is missing."""

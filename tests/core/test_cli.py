@@ -1,0 +1,191 @@
+"""The command line as people use it: in its own process, with its exit codes and messages."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from radbench.errors import Exit
+
+TaskWriter = Callable[..., Path]
+
+HEAVY = {"torch", "transformers", "sklearn", "nltk", "scipy.stats", "pandas", "streamlit", "datasets", "nilearn"}
+
+
+def radbench(*arguments: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(path)} if path else dict(os.environ)
+    return subprocess.run(
+        [sys.executable, "-m", "radbench", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["run", "--help"], ["list"], ["list", "metrics"], ["list", "models"], ["describe", "demo/modality"],
+     ["describe", "bleu-1"], ["describe", "knn"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_commands_that_tell_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    script = f"""
+import sys
+sys.argv = ["radbench", *{arguments!r}]
+from radbench.__main__ import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+heavy = sorted({HEAVY!r} & set(sys.modules))
+assert not heavy, heavy
+if {arguments!r} in (["--help"], ["--version"]):
+    assert "typer" not in sys.modules and "numpy" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_the_prepared_help_is_current() -> None:
+    from radbench.cli.write_help import HELP, current_help
+
+    assert HELP.read_text() == current_help(), "run: python -m radbench.cli.write_help"
+
+
+def test_a_run_from_start_to_report(text_task: TaskWriter, tmp_path: Path) -> None:
+    task = str(text_task(40))
+    dry = radbench("run", "-m", "constant:yes", "-t", task, "--dry-run", cwd=tmp_path)
+    assert "40 samples, 40 distinct requests" in dry.stdout
+    assert "Question 2?" in dry.stdout
+    assert not (tmp_path / "runs").exists()
+    done = radbench("run", "-m", "constant:yes", "-t", task, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "exact-match ↑" in done.stdout
+    assert "40 asked" in done.stdout
+    assert "test/toy: 40" in done.stderr  # plain progress lines where there is no terminal
+    (run,) = (tmp_path / "runs").iterdir()
+    again = radbench("resume", str(run), "--json", cwd=tmp_path)
+    assert json.loads(again.stdout)["results"]["complete"]
+    assert again.stderr == ""
+    scored = radbench("score", str(run), "--json", cwd=tmp_path)
+    assert json.loads(scored.stdout)["tasks"]["test/toy"]["n"] == 40
+    other = radbench("run", "--like", str(run), "-m", "constant:no", "-o", "other", cwd=tmp_path)
+    assert other.returncode == 0, other.stderr
+    report = radbench("report", str(run), "--against", "other", cwd=tmp_path)
+    assert "exact-match ↑" in report.stdout
+    assert "+0.3" in report.stdout
+    assert "sex" in radbench("report", str(run), "--subgroups", cwd=tmp_path).stdout
+
+
+def test_limits_and_failures_reach_the_exit_code(text_task: TaskWriter, tmp_path: Path) -> None:
+    task = str(text_task(10))
+    assert radbench("run", "-m", "constant:", "-t", task, "-o", "a", "--limit", "5", cwd=tmp_path).returncode == Exit.OK
+    strict = radbench("run", "-m", "constant:", "-t", task, "-o", "a", "--limit", "5", "--allow-failures", "0.1", cwd=tmp_path)
+    assert strict.returncode == Exit.INCOMPLETE
+    assert "PARTIAL" in strict.stdout
+
+
+def test_predictions_of_anything_are_scored(text_task: TaskWriter, tmp_path: Path) -> None:
+    task = str(text_task(6))
+    lines = [{"task": "test/toy", "sample": f"q{i}", "text": "yes"} for i in range(5)] + [{"task": "test/toy", "sample": "zz", "text": "no"}]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = radbench("score", "--predictions", "p.jsonl", "-t", task, "-o", "scored", "--json", cwd=tmp_path)
+    found = json.loads(done.stdout)["results"]["tasks"]["test/toy"]
+    assert found["failures"] == {"empty": 1}
+    assert found["metrics"]["exact-match"]["value"] == pytest.approx(3 / 6)
+    assert "1 predictions match no sample (test/toy: zz)" in done.stderr
+
+
+MISTAKES = {
+    "unknown task": (["run", "-m", "knn", "-t", "demo/modalty"], "did you mean 'demo/modality'"),
+    "unknown model": (["run", "-m", "kn", "-t", "demo/modality"], "unknown model 'kn'"),
+    "unknown option of a model": (["run", "-m", "knn:j=3", "-t", "demo/modality"], "its options are: k"),
+    "unknown metric": (["describe", "blue-1"], "did you mean 'bleu-1'"),
+    "no task": (["run", "-m", "knn"], "no task given"),
+    "no model": (["run", "-t", "demo/modality"], "no model given"),
+    "no dataset": (["run", "-m", "knn", "-t", "open/pneumoniamnist"], "dataset 'pneumoniamnist' is not at data/pneumoniamnist"),
+    "no run": (["report", "nowhere"], "no run folder"),
+    "no such list": (["list", "metric"], "did you mean 'metrics'"),
+    "wrong shard": (["run", "-m", "knn", "-t", "demo/modality", "--shard", "3/2"], "not i/n"),
+    "no run file": (["run", "nothing.yaml"], "no such file"),
+    "score nothing": (["score"], "give either a run folder or --predictions"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_clear_message_and_exit_1(mistake: str, tmp_path: Path) -> None:
+    arguments, message = MISTAKES[mistake]
+    done = radbench(*arguments, cwd=tmp_path)
+    assert done.returncode == Exit.FAILED
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "->" in done.stderr or mistake == "no run file"
+
+
+def test_a_wrong_option_is_clicks_own_usage_error(tmp_path: Path) -> None:
+    assert radbench("run", "--nope", cwd=tmp_path).returncode == Exit.USAGE
+
+
+def test_doctor_names_the_command_that_helps(tmp_path: Path) -> None:
+    done = radbench("doctor", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "demo/modality" in done.stdout
+    assert "--data pneumoniamnist=PATH" in done.stdout
+
+
+def test_init_writes_a_task_that_runs(tmp_path: Path) -> None:
+    assert radbench("init", "mine", cwd=tmp_path).returncode == 0
+    row = {"id": "a", "image": "", "question": "Is there an effusion?", "answer": "yes", "split": "test"}
+    (tmp_path / "samples.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "images").mkdir()
+    done = radbench("run", "-m", "constant:yes", "-t", "mine.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "my/mine" in done.stdout
+    assert radbench("init", "mine", cwd=tmp_path).returncode == Exit.FAILED
+
+
+def test_restricted_data_do_not_show_in_a_dry_run(text_task: TaskWriter, tmp_path: Path) -> None:
+    task = text_task(10)
+    task.write_text(task.read_text().replace('"access": "open"', '"access": "credentialed"'))
+    for extra in ([], ["--json"]):
+        done = radbench("run", "-m", "constant:yes", "-t", str(task), "--dry-run", *extra, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "Question" not in done.stdout
+        assert "q0" not in done.stdout
+        assert "not shown: credentialed data" in done.stdout
+
+
+def test_control_characters_of_data_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    row = {"id": "a", "question": "x", "answer": "yes", "site": "\x1b[31mred"}
+    (tmp_path / "t.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "t.yaml").write_text(
+        "{name: t, kind: vqa, metrics: [exact-match], strata: [site], data: {table: t.jsonl, access: open}}"
+    )
+    radbench("run", "-m", "constant:yes", "-t", "t.yaml", "-o", "run", cwd=tmp_path)
+    shown = radbench("report", "run", "--subgroups", cwd=tmp_path).stdout
+    assert "\x1b" not in shown
+    assert "\\x1b[31mred" in shown
+
+
+def test_a_third_party_package_plugs_in_by_entry_points(tmp_path: Path) -> None:
+    """The example package, laid out as pip installs it."""
+    import shutil
+    import tomllib
+
+    plugin = Path(__file__).parents[2] / "examples" / "plugin"
+    shutil.copytree(plugin / "radbench_example", tmp_path / "site" / "radbench_example")
+    groups = tomllib.loads((plugin / "pyproject.toml").read_text())["project"]["entry-points"]
+    info = tmp_path / "site" / "radbench_example-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: radbench-example\nVersion: 1.0\n")
+    text = "".join(f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in entries.items()) for group, entries in groups.items())
+    (info / "entry_points.txt").write_text(text)
+    done = radbench("run", "-m", "echo", "-t", "example/repeat", cwd=tmp_path, path=tmp_path / "site")
+    assert done.returncode == 0, done.stderr
+    assert "same-first-word ↑" in done.stdout
+    assert "1.0000" in done.stdout
+    assert "example/repeat" in radbench("list", cwd=tmp_path, path=tmp_path / "site").stdout
