@@ -23,8 +23,9 @@ def main() -> None:
     print(machine(), "- one BLAS thread")
     bleu = worker(sys.executable, "bootstrap_bleu.py", options.shared)
     print(f"\ncorpus BLEU-4, {bleu['reports']:,} {bleu['source']}, 1,000 resamples")
-    print(f"  recomputing with sacreBLEU: {bleu['naive_seconds']:.2f} s a resample (mean of 20), so {bleu['naive_seconds'] * 1000:.0f} s")
-    print(f"  radbench, from its rows: {bleu['engine_seconds']:.4f} s -> {bleu['naive_seconds'] * 1000 / bleu['engine_seconds']:,.0f}x")
+    naive = bleu["naive_seconds"] * 1000
+    print(f"  recomputing with sacreBLEU: {naive / 1000:.2f} s a resample (mean of 20), so {naive:.0f} s")
+    print(f"  radbench, from its rows: {bleu['engine_seconds']:.4f} s -> {naive / bleu['engine_seconds']:,.0f}x")
     whole = bleu["engine_seconds"] + bleu["rows_seconds"]
     print(f"  with the rows computed once ({bleu['rows_seconds']:.2f} s): {bleu['naive_seconds'] * 1000 / whole:,.0f}x")
     print(f"  largest difference of a value over the 20 resamples: {bleu['difference']:.1e}")

@@ -31,7 +31,9 @@ def ours(folder: Path, n: int, fresh: bool = True) -> dict[str, float]:
 
 def show(name: str, figures: dict[str, float], n: int) -> None:
     call, whole = figures["call_seconds"], figures["tree_seconds"]
-    print(f"{name:28} {call / n * 1e6:10.1f} {whole / n * 1e6:12.1f} {figures['peak_mib']:10.0f} {figures['value']:8.3f}")
+    print(
+        f"{name:28} {call / n * 1e6:10.1f} {whole / n * 1e6:12.1f} {figures['peak_mib']:10.0f} {figures['value']:8.3f}"
+    )
 
 
 def against_peers(folder: Path) -> None:
@@ -62,7 +64,7 @@ def a_million(folder: Path) -> None:
     again = ours(folder, MILLION, fresh=False)
     print(f"\n{MILLION:,} samples: {first['call_seconds']:.1f} s CPU, peak {first['peak_mib']:.0f} MiB")
     print(f"resume: {again['asked']} asked, {again['call_seconds']:.1f} s CPU = "
-          f"{again['call_seconds'] / first['call_seconds'] * 100:.1f} % of the run, peak {again['peak_mib']:.0f} MiB")  # fmt: skip
+          f"{again['call_seconds'] / first['call_seconds'] * 100:.1f} % of it, peak {again['peak_mib']:.0f} MiB")  # fmt: skip
     # A run killed after its last answer was written but before it was scored: keys are checked, then everything scored.
     (folder / f"run-{MILLION}" / "stats" / "state.json").unlink()
     scoring = ours(folder, MILLION, fresh=False)

@@ -1,6 +1,6 @@
 """CPU of `radbench --help`, `--version` and `list` beside lm-eval's `--help` and `ls tasks`.
 
-    python benchmarks/startup.py             # needs `make bench-peers`; runs the installed `radbench` of this Python
+python benchmarks/startup.py             # needs `make bench-peers`; runs the installed `radbench` of this Python
 """
 
 from __future__ import annotations
@@ -24,10 +24,16 @@ def main() -> None:
     print(machine())
     peer_help = median([str(peer), "--help"], 5)
     peer_list = median([str(peer), "ls", "tasks"], 1)
-    rows = [("--help", peer_help, "lm-eval --help"), ("--version", peer_help, "lm-eval --help"), ("list", peer_list, "lm-eval ls tasks")]
+    rows = [
+        ("--help", peer_help, "lm-eval --help"),
+        ("--version", peer_help, "lm-eval --help"),
+        ("list", peer_list, "lm-eval ls tasks"),
+    ]
     for argument, peer_seconds, name in rows:
         ours = median([str(radbench), argument], 9)
-        print(f"radbench {argument:10} {ours * 1000:7.0f} ms CPU; {name} {peer_seconds:6.2f} s: {peer_seconds / ours:6.1f}x")
+        print(
+            f"radbench {argument:10} {ours * 1000:7.0f} ms CPU; {name} {peer_seconds:6.2f} s: {peer_seconds / ours:6.1f}x"
+        )
 
 
 main()

@@ -52,6 +52,10 @@ class Metric(ABC):
     def value(self, rows: Floats, weights: Floats, state: State) -> Floats:
         """Values (B,) of (n, k) rows under (B, n) weights; nan where undefined."""
 
+    def reduce(self, sums: Floats, state: State) -> Floats:
+        """Values of weighted sums of rows, where sums suffice (:class:`Additive`). Raises TypeError elsewhere."""
+        raise TypeError(f"{type(self).__name__} is no function of sums; use value()")
+
     @abstractmethod
     def signature(self, state: State) -> str:
         """Everything that decides the number, e.g. ``bleu|n:4|tok:13a|case:mixed|avg:corpus|smooth:none|v:1``."""

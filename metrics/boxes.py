@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-
 from radbench.metrics.base import Additive, Card, State, ratio
+
 from radbench.records import Box, Boxes, Prediction, Target
 from radbench.statistics import Floats
 
@@ -76,7 +76,8 @@ class MeanIoU(Additive):
         for i, (prediction, target) in enumerate(zip(predictions, targets, strict=True)):
             if not isinstance(target, Boxes):
                 raise TypeError(f"expected a Boxes target, got {type(target).__name__}")
-            out[i] = sum(matched_ious(prediction.value or (), target.boxes, self.convention)), len(target.boxes)
+            out[i, 0] = sum(matched_ious(prediction.value or (), target.boxes, self.convention))
+            out[i, 1] = len(target.boxes)
         return out
 
     def reduce(self, sums: Floats, state: State) -> Floats:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
-
 from radbench.metrics.base import Additive, Card, Mean, State, ratio
+
 from radbench.records import Labels, Prediction, Target
 from radbench.statistics import Floats
 
@@ -82,7 +82,9 @@ class F1(Additive):
                 truth[i, index[name]] = True
             for name in prediction.value or ():
                 said[i, index[name]] = True
-        return np.stack([truth & said, ~truth & said, truth & ~said], axis=2).reshape(len(targets), -1).astype(np.float64)
+        return (
+            np.stack([truth & said, ~truth & said, truth & ~said], axis=2).reshape(len(targets), -1).astype(np.float64)
+        )
 
     def reduce(self, sums: Floats, state: State) -> Floats:
         tp, fp, fn = sums[..., 0::3], sums[..., 1::3], sums[..., 2::3]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-
 from radbench.metrics.base import Card, Mean, State
+
 from radbench.records import Mask, Prediction, Target
 
 EmptyPolicy = Literal["one", "drop", "zero"]

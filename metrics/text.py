@@ -14,15 +14,15 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-
 from radbench.metrics.base import Additive, Card, Mean, State, ratio
+
 from radbench.records import Prediction, Target, Text
 from radbench.statistics import Floats
 
 Tokeniser = Literal["13a", "split"]
 _ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
 # mteval-v13a: symbols stand alone; a period or comma unless digits are on both sides; a dash after a digit.
-_SYMBOL = re.compile("([" + re.escape(" !\"#$%&()*+/:;<=>?@[\\]^_`{|}~") + "])")
+_SYMBOL = re.compile("([" + re.escape(' !"#$%&()*+/:;<=>?@[\\]^_`{|}~') + "])")
 _POINT_AFTER_NONDIGIT = re.compile(r"([^0-9])([\.,])")
 _POINT_BEFORE_NONDIGIT = re.compile(r"([\.,])([^0-9])")
 _DASH_AFTER_DIGIT = re.compile(r"([0-9])(-)")
@@ -163,7 +163,12 @@ def _rouge1(hypothesis: Sequence[str], reference: Sequence[str]) -> float:
 class ExactMatch(Mean):
     """Share of answers equal to a reference after stripping white space and lower-casing."""
 
-    card = Card("Exact match", "share of lower-cased, stripped answers that equal a reference", "0 to 1, higher is better", "radbench")
+    card = Card(
+        "Exact match",
+        "share of lower-cased, stripped answers that equal a reference",
+        "0 to 1, higher is better",
+        "radbench",
+    )
 
     def score(self, prediction: Prediction, target: Target) -> float:
         said = (prediction.value or "").strip().lower()

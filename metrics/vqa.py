@@ -14,18 +14,19 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-
 from radbench.metrics.base import Additive, Card, State, ratio
 from radbench.metrics.text import Bleu
+
 from radbench.records import Prediction, Target, Text
 from radbench.statistics import Floats
 
-_PUNCTUATION = (*";/[]\"{}()=+\\_-><@`,?!",)
+_PUNCTUATION = (*';/[]"{}()=+\\_-><@`,?!',)
 _DIGIT_COMMA_DIGIT = re.compile(r"\d,\d")
 _PERIOD_BEFORE_NON_DIGIT = re.compile(r"\.(?!\d)")
 _PERIODS_DROPPED = 32  # the original passes re.UNICODE, which is 32, as the count of re.sub
-_NUMBERS = dict(zip("none zero one two three four five six seven eight nine ten".split(),
-                    "0 0 1 2 3 4 5 6 7 8 9 10".split(), strict=True))  # fmt: skip
+_NUMBERS = {w: str(i) for i, w in enumerate("zero one two three four five six seven eight nine ten".split())} | {
+    "none": "0"
+}
 _ARTICLES = frozenset({"a", "an", "the"})
 _CONTRACTED = """ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't he'd
 he'd've he's how'd how'll how's isn't it'd it'd've it'll ma'am mightn't mightn't've might've mustn't must've needn't

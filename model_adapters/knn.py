@@ -16,10 +16,10 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
+from radbench.model_adapters.baselines import resample_nearest, scale_box, target_answer, target_text
 
 from radbench.errors import ConfigError, ImageError
 from radbench.images import warm
-from radbench.model_adapters.baselines import resample_nearest, scale_box, target_answer, target_text
 from radbench.records import Answer, Boxes, Image, Labels, Mask, Request
 
 if TYPE_CHECKING:

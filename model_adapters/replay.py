@@ -35,7 +35,9 @@ class Replay:
                     record = self._record(line, number)
                     key = (record["task"], record["sample"])
                     if key in self._offsets and not record.get("draw"):
-                        raise DataError(f"{self._path}, line {number}: a second prediction for sample '{key[1]}' of '{key[0]}'")
+                        raise DataError(
+                            f"{self._path}, line {number}: a second prediction for sample '{key[1]}' of '{key[0]}'"
+                        )
                     self._offsets.setdefault(key, offset)
                 offset += len(line)
 

@@ -30,9 +30,9 @@ _STATUS = b'","status":"'
 _KEY_END = len(_PREFIX) + 32
 _STATUS_START = _KEY_END + len(_STATUS)
 RETRIED = frozenset({"transport", "model"})  # asked again on resume: the fault was not in the answer
-_RETRIED_BYTES = tuple(f"{kind}\"".encode() for kind in RETRIED)
+_RETRIED_BYTES = tuple(f'{kind}"'.encode() for kind in RETRIED)
 
-_scan = json.JSONDecoder().scan_once
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
 
 MANIFEST = "manifest.json"
@@ -116,7 +116,9 @@ class Shard:
         """From ``i/n`` with 1 <= i <= n, as people count."""
         i, slash, n = text.partition("/")
         if not (slash and i.isdigit() and n.isdigit() and 1 <= int(i) <= int(n)):
-            raise ConfigError(f"shard '{text}' is not i/n with 1 <= i <= n", remedy="--shard 2/8 is the second of eight workers")
+            raise ConfigError(
+                f"shard '{text}' is not i/n with 1 <= i <= n", remedy="--shard 2/8 is the second of eight workers"
+            )
         return cls(int(i) - 1, int(n))
 
     def owns(self, key: bytes) -> bool:
@@ -140,13 +142,16 @@ class RunFolder:
         """The manifest. Raises :class:`ResumeError` where the folder is no run."""
         file = self.path / MANIFEST
         try:
-            return json.loads(file.read_text())  # type: ignore[no-any-return]
+            return json.loads(file.read_text())
         except FileNotFoundError:
             raise ResumeError(
-                f"{self.path} is no run folder: it has no {MANIFEST}", remedy="radbench run --model NAME --tasks NAME makes one"
+                f"{self.path} is no run folder: it has no {MANIFEST}",
+                remedy="radbench run --model NAME --tasks NAME makes one",
             ) from None
         except json.JSONDecodeError as error:
-            raise ResumeError(f"{file}: not valid JSON ({error})", remedy="restore it: it is written once, never changed") from None
+            raise ResumeError(
+                f"{file}: not valid JSON ({error})", remedy="restore it: it is written once, never changed"
+            ) from None
 
     def claim(self, manifest: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
         """Create the folder for this work, or check that it already holds this work.
@@ -226,7 +231,7 @@ class AnswerWriter:
         self._file: IO[bytes]
 
     def __enter__(self) -> AnswerWriter:
-        self._file = open(self._path, "ab", buffering=0)  # noqa: SIM115 - closed in __exit__
+        self._file = open(self._path, "ab", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -7,6 +7,7 @@ import platform
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -93,11 +94,11 @@ class Plan:
 
     def manifest(self) -> dict[str, Any]:
         """Provenance: configuration, versions, machine, the state of the working directory's git repository."""
-        from datetime import datetime, timezone
+        from datetime import datetime
 
         return {
             "radbench": __version__,
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "config": self.config.as_dict(),
             "access": {p.task.name: p.task.access for p in self.tasks},
             "python": platform.python_version(),
@@ -134,7 +135,8 @@ def _plan_task(
     reader = task.dataset.open(locations)
     if next(iter(reader.samples(task.split)), None) is None:
         raise DataError(
-            f"dataset '{task.dataset.name}' has no sample in split '{task.split}'", remedy=f"radbench describe {task.name}"
+            f"dataset '{task.dataset.name}' has no sample in split '{task.split}'",
+            remedy=f"radbench describe {task.name}",
         )
     support = None
     if isinstance(model, Fitted):
@@ -165,7 +167,11 @@ def _git_state() -> dict[str, Any] | None:
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
         status = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, timeout=30, check=True
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -216,7 +216,7 @@ class Answer:
     usage: Mapping[str, float] = field(default_factory=dict)
 
 
-Value = str | tuple[str, ...] | tuple[Box, ...] | Any
+Value = Any
 """A parsed answer in the target's shape: text, labels, boxes, or a bool array (a mask)."""
 
 

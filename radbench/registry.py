@@ -94,7 +94,7 @@ def find_metric(spec: str) -> Metric:
     known = all_metrics()
     if name not in known:
         raise ConfigError(f"unknown metric '{name}': {nearest(name, known)}", remedy="radbench list metrics")
-    return construct(known[name], f"metric '{spec}'", arguments, options)  # type: ignore[no-any-return]
+    return construct(known[name], f"metric '{spec}'", arguments, options)
 
 
 def find_model(spec: str | Model | Callable[..., Any]) -> Model:
@@ -104,11 +104,12 @@ def find_model(spec: str | Model | Callable[..., Any]) -> Model:
     name, arguments, options = parse_spec(spec)
     for entry in _entries("radbench.models"):
         if entry.name == name:
-            return construct(_load(entry), f"model '{spec}'", arguments, options)  # type: ignore[no-any-return]
+            return construct(_load(entry), f"model '{spec}'", arguments, options)
     if ":" in spec and _importable(name):
         return _as_model(_import_object(spec), spec)
     raise ConfigError(
-        f"unknown model '{spec}': {nearest(name, model_names())}", remedy="radbench list models, or give module:function"
+        f"unknown model '{spec}': {nearest(name, model_names())}",
+        remedy="radbench list models, or give module:function",
     )
 
 

@@ -17,10 +17,12 @@ SMALL_SUBGROUP = 30
 def load_results(path: Path) -> dict[str, Any]:
     """results.json of a run. Raises :class:`DataError` where the run is not scored."""
     try:
-        return json.loads((path / RESULTS).read_text())  # type: ignore[no-any-return]
+        return json.loads((path / RESULTS).read_text())
     except FileNotFoundError:
         RunFolder(path).manifest  # noqa: B018 - says so where this is no run at all
-        raise DataError(f"{path} has no {RESULTS} yet", remedy=f"radbench resume {path}, or radbench score {path}") from None
+        raise DataError(
+            f"{path} has no {RESULTS} yet", remedy=f"radbench resume {path}, or radbench score {path}"
+        ) from None
 
 
 def number(value: float | None) -> str:
@@ -40,7 +42,14 @@ def table(results: Mapping[str, Any]) -> str:
         for metric, entry in task["metrics"].items():
             marks = "" if task["clustered"] else " *"
             rows.append(
-                [name, f"{metric} {ARROWS[entry['better']]}", number(entry["value"]), span(entry) + marks, str(entry["n"]), str(failed)]
+                [
+                    name,
+                    f"{metric} {ARROWS[entry['better']]}",
+                    number(entry["value"]),
+                    span(entry) + marks,
+                    str(entry["n"]),
+                    str(failed),
+                ]
             )
     for name, group in results["groups"].items():
         for metric, entry in group["metrics"].items():
@@ -128,7 +137,13 @@ def difference_table(a: Path, b: Path, found: Mapping[str, Mapping[str, Any]]) -
     if not found:
         return f"{a} and {b} have no task in common\n"
     rows = [
-        [task, f"{metric} {ARROWS[e['better']]}", f"{e['value']:+.4f}", f"[{e['low']:+.4f}, {e['high']:+.4f}]", str(e["n"])]
+        [
+            task,
+            f"{metric} {ARROWS[e['better']]}",
+            f"{e['value']:+.4f}",
+            f"[{e['low']:+.4f}, {e['high']:+.4f}]",
+            str(e["n"]),
+        ]
         for task, metrics in found.items()
         for metric, e in metrics.items()
     ]
@@ -142,7 +157,9 @@ def aligned(header: Sequence[str], rows: Iterable[Sequence[str]], right: set[int
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     cells.insert(1, ["-" * w for w in widths])
     return "\n".join(
-        "  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        "  ".join(
+            c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
         for row in cells
     )
 

@@ -148,7 +148,9 @@ def _target(sample: Sample, name: str, task: str) -> Target:
     try:
         return sample.targets[name]
     except KeyError:
-        raise DataError(f"task '{task}': sample '{sample.id}' has no target '{name}' but {sorted(sample.targets)}") from None
+        raise DataError(
+            f"task '{task}': sample '{sample.id}' has no target '{name}' but {sorted(sample.targets)}"
+        ) from None
 
 
 def _as_bytes(texts: Sequence[str]) -> np.ndarray:
@@ -162,9 +164,7 @@ def _predictions(plan: TaskPlan, index: AnswerIndex) -> Iterator[tuple[list[Samp
     for batch in sample_batches(plan):
         samples = batch if len(draws) == 1 else [s for s in batch for _ in draws]
         keys = [key(s, d) for s in batch for d in draws]
-        yield samples, [
-            None if a is None else parse(a, s) for a, s in zip(index.answers(keys), samples, strict=True)
-        ]
+        yield samples, [None if a is None else parse(a, s) for a, s in zip(index.answers(keys), samples, strict=True)]
 
 
 def _parse(plan: TaskPlan, answer: Answer, sample: Sample) -> Prediction:
@@ -248,7 +248,12 @@ def as_entry(e: Estimate) -> dict[str, Any]:
 
 def _group(group: Group, tasks: Mapping[str, ScoredTask], plan: Plan) -> dict[str, Any]:
     members = [tasks[name] for name in group.members]
-    out: dict[str, Any] = {"how": group.how, "members": list(group.members), "n": sum(m.n for m in members), "metrics": {}}
+    out: dict[str, Any] = {
+        "how": group.how,
+        "members": list(group.members),
+        "n": sum(m.n for m in members),
+        "metrics": {},
+    }
     c = plan.config
     for name in group.metrics:
         scored = [next(m for m in task.metrics if m.name == name) for task in members]
@@ -302,20 +307,21 @@ def _save(folder: RunFolder, task: ScoredTask) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, ids=task.ids, clusters=clusters, **strata)  # type: ignore[arg-type]
         for m in task.metrics:
-            scores = m.metric.sample_scores(m.rows, m.state)
-            extra = {} if scores is None else {"scores": scores}
-            np.savez(
-                stats_file(folder, name, m.name),
-                rows=m.rows, signature=np.array(m.metric.signature(m.state)), state=np.array(json.dumps(m.state)),
-                **extra,
-            )  # fmt: skip
+            arrays = {"rows": m.rows, "state": np.array(json.dumps(m.state))}
+            arrays["signature"] = np.array(m.metric.signature(m.state))
+            if (scores := m.metric.sample_scores(m.rows, m.state)) is not None:
+                arrays["scores"] = scores
+            np.savez(stats_file(folder, name, m.name), **arrays)  # type: ignore[arg-type]
     except OSError as error:
         raise RadbenchError(
-            f"{path.parent}: cannot write ({error.strerror}); the answers are safe", remedy=f"radbench score {folder.path}"
+            f"{path.parent}: cannot write ({error.strerror}); the answers are safe",
+            remedy=f"radbench score {folder.path}",
         ) from error
 
 
-def load_measures(folder: RunFolder, task: str, metrics: Sequence[str]) -> tuple[np.ndarray, np.ndarray, dict[str, Measure]]:
+def load_measures(
+    folder: RunFolder, task: str, metrics: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, dict[str, Measure]]:
     """Ids, clusters and measures of a scored task, from ``stats/``."""
     try:
         with np.load(stats_file(folder, task, "samples"), allow_pickle=False) as archive:
@@ -358,5 +364,3 @@ def settled_results(folder: RunFolder, plan: Plan) -> dict[str, Any] | None:
         and (state["resamples"], state["level"]) == (plan.config.resamples, plan.config.level)
     )
     return results if same else None
-
-

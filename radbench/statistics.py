@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 class Reducer(Protocol):
     """What the engine needs of a metric: a value under weights, and whether weighted sums suffice for it."""
 
-    additive: bool
+    additive: ClassVar[bool]
 
     def reduce(self, sums: Floats, state: Any) -> Floats:
         """(..., k) weighted sums of rows to (...) values; nan where undefined. Additive metrics only."""

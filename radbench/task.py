@@ -69,8 +69,8 @@ class Dataset:
     def open(self, locations: DataLocations) -> Reader:
         """The reader over the user's copy. Raises :class:`DataError` where there is none."""
         if self.folder is None:
-            return self.reader.resolve()(**self.reader.options)  # type: ignore[no-any-return]
-        return self.reader.resolve()(locations.find(self), **self.reader.options)  # type: ignore[no-any-return]
+            return self.reader.resolve()(**self.reader.options)
+        return self.reader.resolve()(locations.find(self), **self.reader.options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class Task:
         """The parser, its options bound."""
         function = self.parser.resolve()
         if not self.parser.options:
-            return function  # type: ignore[no-any-return]
+            return function
         from functools import partial
 
         return partial(function, **self.parser.options)

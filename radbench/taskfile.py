@@ -19,7 +19,11 @@ from radbench.task import Dataset, Lazy, Task, lazy
 Kind = Literal["vqa", "report", "classification", "multilabel", "detection", "segmentation"]
 
 _DEFAULTS: dict[Kind, dict[str, Any]] = {
-    "vqa": {"parser": "free_text", "metrics": ("vqa-closed-accuracy", "vqa-open-recall", "vqa-f1"), "prompt": "{question}"},
+    "vqa": {
+        "parser": "free_text",
+        "metrics": ("vqa-closed-accuracy", "vqa-open-recall", "vqa-f1"),
+        "prompt": "{question}",
+    },
     "report": {"parser": "free_text", "metrics": ("bleu-4", "rouge-1"), "prompt": "Write the report of this study."},
     "classification": {
         "parser": "closed_choice",

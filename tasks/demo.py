@@ -6,8 +6,9 @@ that the pipeline works, it ranks no model.
 
 from __future__ import annotations
 
-from radbench.task import LEAVE_ONE_CLUSTER_OUT, Dataset, Task, lazy
 from radbench.tasks.prompts import paper_prompts
+
+from radbench.task import LEAVE_ONE_CLUSTER_OUT, Dataset, Task, lazy
 
 MODALITIES = ("CT", "MRI", "Ultrasound", "PET", "X-ray", "angiography")
 
@@ -30,7 +31,7 @@ TASKS = (
     Task(
         name="demo/modality",
         version=1,
-        title="Modality of 16 DICOM pictures",
+        title="Modality of 17 DICOM pictures",
         dataset=_PICTURES,
         split="all",
         prompts=paper_prompts("RadBench/prompts/modality_recognition"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from radbench.task import LEAVE_ONE_CLUSTER_OUT, Dataset, Group, Task, lazy
 from radbench.tasks.prompts import paper_prompts
+
+from radbench.task import LEAVE_ONE_CLUSTER_OUT, Dataset, Group, Task, lazy
 
 _PNEUMONIA = Dataset(
     "pneumoniamnist",

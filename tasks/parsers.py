@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from radbench.metrics.matching import Case, most_similar_option
+
 from radbench.records import Answer, Box, Failure, Mask, Prediction, Sample
 
 if TYPE_CHECKING:

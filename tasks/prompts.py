@@ -15,7 +15,7 @@ from typing import Any
 @cache
 def _document() -> dict[str, Any]:
     text = files("radbench.tasks.data").joinpath("prompts.json").read_text(encoding="utf-8")
-    return json.loads(text)  # type: ignore[no-any-return]
+    return json.loads(text)
 
 
 # MedInterp: '_*_' stands for the current images, '-*-' for the target; MedDr: '{Question}', '{Label Set}'; RadBench: <image-k>.

@@ -71,7 +71,13 @@ def text_task(tmp_path: Path) -> Callable[..., Path]:
         root = tmp_path / folder
         root.mkdir(exist_ok=True)
         rows = (
-            {"id": f"q{i}", "question": f"Question {i}?", "answer": "yes" if i % 3 else "no", "patient": f"p{i // 2}", "sex": "FM"[i % 2]}
+            {
+                "id": f"q{i}",
+                "question": f"Question {i}?",
+                "answer": "yes" if i % 3 else "no",
+                "patient": f"p{i // 2}",
+                "sex": "FM"[i % 2],
+            }
             for i in range(n)
         )
         (root / "samples.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))

@@ -15,9 +15,9 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
+from radbench.metrics.text import Bleu
 from sacrebleu.metrics import BLEU
 
-from radbench.metrics.text import Bleu
 from radbench.records import Prediction, Text
 from radbench.statistics import Clusters, Measure, draw, resample_counts
 
@@ -60,7 +60,9 @@ def main() -> None:
     naive, start = [], time.process_time()
     for row in counts:
         chosen = np.repeat(np.arange(len(rows)), row.astype(int))
-        naive.append(original.corpus_score([hypotheses[i] for i in chosen], [[references[i] for i in chosen]]).score / 100)
+        naive.append(
+            original.corpus_score([hypotheses[i] for i in chosen], [[references[i] for i in chosen]]).score / 100
+        )
     naive_seconds = (time.process_time() - start) / NAIVE
     print(
         json.dumps(

@@ -17,7 +17,9 @@ def write_task() -> Path:
     with (FOLDER / f"samples-{N}.jsonl").open("w") as f:
         for i in range(N):
             answer = "yes" if i % 2 else "no"
-            f.write(json.dumps({"id": f"q{i}", "question": f"Question {i}: is there an effusion?", "answer": answer}) + "\n")
+            f.write(
+                json.dumps({"id": f"q{i}", "question": f"Question {i}: is there an effusion?", "answer": answer}) + "\n"
+            )
     task = FOLDER / f"toy-{N}.yaml"
     task.write_text(
         f"name: bench/toy\nkind: vqa\ndata: {{table: samples-{N}.jsonl, access: open}}\nmetrics: [exact-match]\n"

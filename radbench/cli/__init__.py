@@ -26,8 +26,12 @@ app = typer.Typer(
 )
 
 Model = Annotated[str | None, typer.Option("--model", "-m", help="model spec, e.g. knn:k=5, or module:function")]
-Tasks = Annotated[list[str] | None, typer.Option("--tasks", "-t", help="task name, suite/* or task.yaml; repeat or join by commas")]
-Data = Annotated[list[str] | None, typer.Option("--data", "-d", help="folder that holds your datasets, or NAME=FOLDER; repeat")]
+Tasks = Annotated[
+    list[str] | None, typer.Option("--tasks", "-t", help="task name, suite/* or task.yaml; repeat or join by commas")
+]
+Data = Annotated[
+    list[str] | None, typer.Option("--data", "-d", help="folder that holds your datasets, or NAME=FOLDER; repeat")
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON on standard output, nothing else")]
 RunPath = Annotated[str, typer.Argument(help="a run folder", metavar="RUN")]
 Shard = Annotated[str | None, typer.Option(help="this worker's part, such as 2/8")]
@@ -54,19 +58,27 @@ def _guarded(function: Callable[P, int | None]) -> Callable[P, None]:
 @app.command("run")
 @_guarded
 def run_command(
-    config: Annotated[str | None, typer.Argument(help="a run file (YAML); options override it", metavar="[CONFIG.yaml]")] = None,
+    config: Annotated[
+        str | None, typer.Argument(help="a run file (YAML); options override it", metavar="[CONFIG.yaml]")
+    ] = None,
     model: Model = None,
     tasks: Tasks = None,
     data: Data = None,
     out: Annotated[str | None, typer.Option("--out", "-o", help="run folder; default runs/<model>-<tasks>")] = None,
     seed: Annotated[int | None, typer.Option(help="seed of prompts and resamples")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="first N samples of each task; marks the run partial")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="first N samples of each task; marks the run partial")
+    ] = None,
     draws: Annotated[int | None, typer.Option(min=1, help="answers asked for each sample")] = None,
     resamples: Annotated[int | None, typer.Option(min=1, help="bootstrap resamples")] = None,
     shard: Shard = None,
     like: Annotated[str | None, typer.Option(help="repeat the configuration of an earlier run", metavar="RUN")] = None,
-    allow_failures: Annotated[float, typer.Option(min=0, max=1, help="share of failed answers above which to exit 5")] = 1.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="count, show three requests, estimate; ask nothing")] = False,
+    allow_failures: Annotated[
+        float, typer.Option(min=0, max=1, help="share of failed answers above which to exit 5")
+    ] = 1.0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="count, show three requests, estimate; ask nothing")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Evaluate a model on tasks. Run again with the same arguments to go on with an interrupted run."""
@@ -167,7 +179,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", help="show the version and exit", is_eager=True, callback=_version)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="show the version and exit", is_eager=True, callback=_version)
+    ] = False,
 ) -> None:
     pass
 

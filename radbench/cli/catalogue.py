@@ -18,14 +18,22 @@ from radbench.task import DataLocations, Task
 def list_things(what: str, as_json: bool) -> int:
     kinds = {"tasks": _task_rows, "metrics": _metric_rows, "models": _model_rows, "suites": _suite_rows}
     if what not in kinds:
-        raise ConfigError(f"cannot list '{what}': {nearest(what, kinds)}", remedy="radbench list tasks|metrics|models|suites")
+        raise ConfigError(
+            f"cannot list '{what}': {nearest(what, kinds)}", remedy="radbench list tasks|metrics|models|suites"
+        )
     _print(kinds[what](), as_json)
     return 0
 
 
 def _task_rows() -> list[dict[str, str]]:
     return [
-        {"task": t.name, "version": str(t.version), "access": t.access, "metrics": ", ".join(t.metrics), "title": t.title}
+        {
+            "task": t.name,
+            "version": str(t.version),
+            "access": t.access,
+            "metrics": ", ".join(t.metrics),
+            "title": t.title,
+        }
         for t in all_tasks().values()
     ]
 
@@ -90,7 +98,9 @@ def describe(name: str, data: list[str] | None, as_json: bool) -> int:
         facts = _describe_model(name.partition(":")[0])
     else:
         known = [*all_tasks(), *all_metrics(), *model_names()]
-        raise ConfigError(f"nothing is called '{name}': {nearest(name, known)}", remedy="radbench list tasks|metrics|models")
+        raise ConfigError(
+            f"nothing is called '{name}': {nearest(name, known)}", remedy="radbench list tasks|metrics|models"
+        )
     if as_json:
         print(json.dumps(facts))
         return 0
@@ -114,7 +124,8 @@ def _describe_task(task: Task, locations: DataLocations) -> dict[str, Any]:
         "answer form": task.form,
         "choices": ", ".join(task.choices) or "open",
         "prompts (one drawn per sample)": [p.replace("\n", "\\n") for p in task.prompts],
-        "parser": task.parser.target.rpartition(":")[2] + (f" {dict(task.parser.options)}" if task.parser.options else ""),
+        "parser": task.parser.target.rpartition(":")[2]
+        + (f" {dict(task.parser.options)}" if task.parser.options else ""),
         "metrics": [f"{m}: {find_metric(m).signature(task.choices)}" for m in task.metrics],
         "intervals": "clustered" if task.clustered else "unclustered: the dataset names no patients",
         "note": task.note or "-",
@@ -182,9 +193,7 @@ def doctor(data: list[str] | None, as_json: bool) -> int:
     from radbench import __version__
 
     locations = DataLocations.parse(data or ())
-    extras = {
-        name: [m for m in modules if find_spec(m) is None] for name, modules in _EXTRAS.items()
-    }
+    extras = {name: [m for m in modules if find_spec(m) is None] for name, modules in _EXTRAS.items()}
     tasks = {t.name: _readiness(t, locations) for t in all_tasks().values()}
     metrics = {name: find_metric(name).unavailable() or "ready" for name in sorted(all_metrics())}
     if as_json:

@@ -45,7 +45,14 @@ class RunOptions:
             file = load_run_file(self.config)
             out = out or file.out
             base = RunConfig(
-                file.model, tuple(file.tasks), tuple(file.data), file.seed, file.limit, file.draws, file.resamples, file.level
+                file.model,
+                tuple(file.tasks),
+                tuple(file.data),
+                file.seed,
+                file.limit,
+                file.draws,
+                file.resamples,
+                file.level,
             )
         given: dict[str, Any] = {
             name: value
@@ -99,7 +106,12 @@ def _finish(evaluation: api.Evaluation, allow_failures: float, as_json: bool) ->
 
 
 def score(
-    path: str | None, predictions: str | None, tasks: list[str] | None, data: list[str] | None, out: str | None, as_json: bool
+    path: str | None,
+    predictions: str | None,
+    tasks: list[str] | None,
+    data: list[str] | None,
+    out: str | None,
+    as_json: bool,
 ) -> int:
     if (path is None) == (predictions is None):
         raise ConfigError("give either a run folder or --predictions FILE", remedy="radbench score --help")
@@ -120,7 +132,10 @@ def score(
     evaluation = api.run(config, target, Shard(), progress_for(quiet=as_json), replay)
     if unused := (replay.unused if evaluation.outcome.asked else []):
         names = ", ".join(f"{task}: {sample}" for task, sample in unused[:3])
-        print(f"radbench: {len(unused)} predictions match no sample ({names}{', ...' if len(unused) > 3 else ''})", file=sys.stderr)
+        print(
+            f"radbench: {len(unused)} predictions match no sample ({names}{', ...' if len(unused) > 3 else ''})",
+            file=sys.stderr,
+        )
     return _finish(evaluation, 1.0, as_json)
 
 
@@ -159,9 +174,15 @@ def dry_run(options: RunOptions, as_json: bool) -> int:
         print(json.dumps({"out": str(out), "model": dict(plan.model_fingerprint), "tasks": tasks}))
         return 0
     for task in tasks:
-        print(f"{task['task']}: {task['samples']} samples, {task['requests']} distinct requests, {task['images']} pictures")
-        print(f"  answers: about {task['bytes'] / 1e6:.1f} MB; harness: about {task['harness_seconds']:.0f} s without the model;")
-        print(f"  with the model at 1 s an answer: about {task['requests'] / 3600 + task['harness_seconds'] / 3600:.2f} h")
+        print(
+            f"{task['task']}: {task['samples']} samples, {task['requests']} distinct requests, {task['images']} pictures"
+        )
+        print(
+            f"  answers: about {task['bytes'] / 1e6:.1f} MB; harness: about {task['harness_seconds']:.0f} s without the model;"
+        )
+        print(
+            f"  with the model at 1 s an answer: about {task['requests'] / 3600 + task['harness_seconds'] / 3600:.2f} h"
+        )
         for example in task["examples"]:
             print(f"  --- {example['sample']}")
             print("\n".join(f"  {line}" for line in example["content"]))

@@ -55,9 +55,11 @@ def decode(image: Image) -> Picture:
             NotImplementedError, IndexError, SyntaxError, MemoryError, OverflowError) as error:  # fmt: skip
         # What the decoders of Pillow, pydicom, nibabel and pynrrd raise on damaged files; a bug of ours in here would
         # surface as a counted failure with this message, not as a wrong score.
+        remedy = "replace the file; its request then has a new key and is asked on resume"
+        if "missing dependencies" in str(error):  # pydicom's words for a compression without its decoder
+            remedy = "install a decoder: pip install python-gdcm; then run again"
         raise ImageError(
-            f"{path}: cannot be decoded ({type(error).__name__}: {str(error)[:200]})",
-            remedy="replace the file; its request then has a new key and is asked on resume",
+            f"{path}: cannot be decoded ({type(error).__name__}: {str(error)[:200]})", remedy=remedy
         ) from error
 
 
@@ -71,13 +73,17 @@ def _has_dicom_magic(path: Path) -> bool:
 def _check_pixels(path: Path, *shape: int) -> None:
     total = int(np.prod([int(s) for s in shape], dtype=object))
     if total > MAX_PIXELS:
-        raise ImageError(f"{path}: declares {total:,} pixels, more than the limit of {MAX_PIXELS:,} (a decompression bomb?)")
+        raise ImageError(
+            f"{path}: declares {total:,} pixels, more than the limit of {MAX_PIXELS:,} (a decompression bomb?)"
+        )
 
 
 def _check_voxels(path: Path, *shape: int) -> None:
     total = int(np.prod([int(s) for s in shape], dtype=object))
     if total > MAX_VOXELS:
-        raise ImageError(f"{path}: declares {total:,} voxels, more than the limit of {MAX_VOXELS:,} (a decompression bomb?)")
+        raise ImageError(
+            f"{path}: declares {total:,} voxels, more than the limit of {MAX_VOXELS:,} (a decompression bomb?)"
+        )
     if total == 0:
         raise ImageError(f"{path}: the volume is empty, shape {tuple(shape)}")
 

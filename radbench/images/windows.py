@@ -38,7 +38,9 @@ def preset(name: str) -> tuple[float, float]:
         slash = ""
         pair = (0.0, 0.0)
     if not slash or pair[1] <= 0:
-        raise ConfigError(f"unknown window '{name}': {nearest(name, PRESETS)}", remedy="or give CENTRE/WIDTH, e.g. 40/400")
+        raise ConfigError(
+            f"unknown window '{name}': {nearest(name, PRESETS)}", remedy="or give CENTRE/WIDTH, e.g. 40/400"
+        )
     return pair
 
 

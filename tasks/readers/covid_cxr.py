@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from radbench.tasks.readers.files import column, hash_files, json_lines, require
+
 from radbench.errors import DataError
 from radbench.records import Box, Boxes, Image, Mask, Sample, Target
-from radbench.tasks.readers.files import column, hash_files, json_lines, require
 
 
 class CovidCxr:

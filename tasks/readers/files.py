@@ -19,12 +19,15 @@ def require(path: Path, expected: str) -> Path:
         return path
     there = sorted(p.name for p in path.parent.iterdir())[:8] if path.parent.is_dir() else []
     found = f"the folder holds {', '.join(there)}" if there else "its folder is missing or empty"
-    raise DataError(f"{path}: not found; expected {expected}; {found}", remedy="compare with the layout the dataset is distributed in")
+    raise DataError(
+        f"{path}: not found; expected {expected}; {found}",
+        remedy="compare with the layout the dataset is distributed in",
+    )
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """``(line number, object)`` of a JSON-lines file. Raises :class:`DataError` with the line of a fault."""
-    scan = json.JSONDecoder().scan_once  # what json.loads runs, without its set-up a call
+    scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined] # what json.loads runs, without its set-up a call
     number = 0
     with path.open(encoding="utf-8-sig") as f:
         try:

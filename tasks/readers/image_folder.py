@@ -12,11 +12,11 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+from radbench.tasks.readers.files import hash_listing
 
 from radbench.errors import DataError, ImageError
 from radbench.images import warm
 from radbench.records import Image, Labels, Sample
-from radbench.tasks.readers.files import hash_listing
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 

@@ -11,12 +11,12 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from radbench.tasks.readers.files import require
 
 from radbench.errors import DataError, ImageError
 from radbench.images.cache import npz_array
 from radbench.images.decode import file_sha256
 from radbench.records import Image, Labels, Sample
-from radbench.tasks.readers.files import require
 
 LABELS = {
     "pneumoniamnist": ("normal", "pneumonia"),
@@ -37,7 +37,9 @@ class MedMNIST:
         labels = self._split_labels(split)
         for i, row in enumerate(labels):
             if not 0 <= int(row[0]) < len(self._labels):
-                raise DataError(f"{self._path}: {split}_labels[{i}] is {int(row[0])}, expected 0 to {len(self._labels) - 1}")
+                raise DataError(
+                    f"{self._path}: {split}_labels[{i}] is {int(row[0])}, expected 0 to {len(self._labels) - 1}"
+                )
             image = Image(str(self._path), member=f"{split}_images", frame=i)
             yield Sample(f"{split}-{i}", None, {"answer": Labels((self._labels[int(row[0])],))}, (image,))
 

@@ -2,7 +2,7 @@
 
 Of the files there, most are re-encodings of one picture, test patterns, segmentations or smaller than 64 pixels. Those
 listed are one file a distinct picture, each of another patient. Left out: 693_* (a slice of CQ500, CC BY-NC-SA), the bone
-scan (nuclear medicine is no class of RadBench), the JPEG-lossless echocardiogram (its decoder is GPL).
+scan (nuclear medicine is no class of RadBench).
 """
 
 from __future__ import annotations
@@ -18,10 +18,19 @@ from radbench.records import Image, Labels, Sample
 PICTURES = (
     "CT_small.dcm", "bad_sequence.dcm", "explicit_VR-UN.dcm", "eCT_Supplemental.dcm", "J2K_pixelrep_mismatch.dcm",
     "MR_small.dcm", "MR2_UNCR.dcm", "MR-SIEMENS-DICOM-WithOverlays.dcm", "emri_small.dcm",
-    "OBXXXX1A.dcm", "US1_UNCR.dcm", "color3d_jpeg_baseline.dcm", "gdcm-US-ALOKA-16.dcm", "color-pl.dcm",
+    "JPGLosslessP14SV1_1s_1f_8b.dcm", "OBXXXX1A.dcm", "US1_UNCR.dcm", "color3d_jpeg_baseline.dcm",
+    "gdcm-US-ALOKA-16.dcm", "color-pl.dcm",
     "RG1_UNCR.dcm", "RG3_UNCR.dcm",
 )  # fmt: skip
-MODALITIES = {"CT": "CT", "MR": "MRI", "US": "Ultrasound", "CR": "X-ray", "DX": "X-ray", "PT": "PET", "XA": "angiography"}
+MODALITIES = {
+    "CT": "CT",
+    "MR": "MRI",
+    "US": "Ultrasound",
+    "CR": "X-ray",
+    "DX": "X-ray",
+    "PT": "PET",
+    "XA": "angiography",
+}
 _REMEDY = "pip install 'radbench[demo]'"
 
 
@@ -41,7 +50,9 @@ class PydicomPictures:
         return len(PICTURES)
 
     def fingerprint(self) -> str:
-        return sha256("\n".join(f"{n} {Path(_pydicom_file(n)).stat().st_size}" for n in PICTURES).encode()).hexdigest()[:16]
+        return sha256("\n".join(f"{n} {Path(_pydicom_file(n)).stat().st_size}" for n in PICTURES).encode()).hexdigest()[
+            :16
+        ]
 
 
 def _pydicom_file(name: str) -> str:

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from radbench.tasks.readers.files import csv_rows, hash_files, json_lines, require
+
 from radbench.errors import DataError, shown
 from radbench.records import EMPTY, Box, Boxes, Image, Labels, Mask, Sample, Target, Text
-from radbench.tasks.readers.files import csv_rows, hash_files, json_lines, require
 
 _REQUIRED = {
     "vqa": ("question", "answer"),
@@ -45,13 +46,13 @@ class Table:
         self._images, self._columns, self._kind = images, dict(columns), kind
         self._choices, self._strata, self._access = frozenset(choices), tuple(strata), access
         rows = csv_rows if self._table.suffix.lower() == ".csv" else json_lines
-        self._rows = lambda: rows(self._table)
+        self._rows = rows
 
     def samples(self, split: str) -> Iterator[Sample]:
         names: dict[str, str] | None = None
         renamed: list[tuple[str, str]] = []
         split_column = self._columns.get("split", "split")
-        for line, row in self._rows():
+        for line, row in self._rows(self._table):
             if names is None:
                 names = self._resolve(row)
                 renamed = [(ours, theirs) for ours, theirs in names.items() if ours != theirs]
@@ -74,7 +75,9 @@ class Table:
         names = {o: self._columns.get(o, o) for o in ours if self._columns.get(o, o) in first}
         if "question" not in names and "prompt" in names:
             names["question"] = names["prompt"]
-        missing = [c for c in _REQUIRED[self._kind] if c not in names] + [f"strata {a}" for a in self._strata if a not in first]
+        missing = [c for c in _REQUIRED[self._kind] if c not in names] + [
+            f"strata {a}" for a in self._strata if a not in first
+        ]
         if wrong or missing:
             what = [f"{ours} -> '{theirs}'" for ours, theirs in wrong.items()] + missing
             raise DataError(
@@ -92,7 +95,9 @@ class Table:
             self._pictures(row) if "image" in names or "images" in names else (),
             row,
             tuple(_list(options, line, self._table)) if options else (),
-            {axis: str(row[axis]) for axis in self._strata if row.get(axis) not in (None, "")} if self._strata else EMPTY,
+            {axis: str(row[axis]) for axis in self._strata if row.get(axis) not in (None, "")}
+            if self._strata
+            else EMPTY,
         )
 
     def _pictures(self, row: dict[str, Any]) -> tuple[Image, ...]:

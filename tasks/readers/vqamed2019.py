@@ -17,9 +17,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from radbench.tasks.readers.files import column, hash_files, json_lines, require
+
 from radbench.errors import DataError
 from radbench.records import Image, Sample, Text
-from radbench.tasks.readers.files import column, hash_files, json_lines, require
 
 _SPLITS = {  # split -> folder, table, image folder
     "train": ("ImageClef-2019-VQA-Med-Training", "All_QA_Pairs_train.txt", "Train_images"),

@@ -21,14 +21,19 @@ HEAVY = {"torch", "transformers", "sklearn", "nltk", "scipy.stats", "pandas", "s
 def radbench(*arguments: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(path)} if path else dict(os.environ)
     return subprocess.run(
-        [sys.executable, "-m", "radbench", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "radbench", *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["run", "--help"], ["list"], ["list", "metrics"], ["list", "models"], ["describe", "demo/modality"],
-     ["describe", "bleu-1"], ["describe", "knn"]],
+    [["--help"], ["--version"], ["run", "--help"], ["list"], ["list", "metrics"], ["list", "models"],
+     ["describe", "demo/modality"], ["describe", "bleu-1"], ["describe", "knn"]],
     ids=" ".join,
 )  # fmt: skip
 def test_commands_that_tell_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
@@ -84,14 +89,18 @@ def test_a_run_from_start_to_report(text_task: TaskWriter, tmp_path: Path) -> No
 def test_limits_and_failures_reach_the_exit_code(text_task: TaskWriter, tmp_path: Path) -> None:
     task = str(text_task(10))
     assert radbench("run", "-m", "constant:", "-t", task, "-o", "a", "--limit", "5", cwd=tmp_path).returncode == Exit.OK
-    strict = radbench("run", "-m", "constant:", "-t", task, "-o", "a", "--limit", "5", "--allow-failures", "0.1", cwd=tmp_path)
+    strict = radbench(
+        "run", "-m", "constant:", "-t", task, "-o", "a", "--limit", "5", "--allow-failures", "0.1", cwd=tmp_path
+    )
     assert strict.returncode == Exit.INCOMPLETE
     assert "PARTIAL" in strict.stdout
 
 
 def test_predictions_of_anything_are_scored(text_task: TaskWriter, tmp_path: Path) -> None:
     task = str(text_task(6))
-    lines = [{"task": "test/toy", "sample": f"q{i}", "text": "yes"} for i in range(5)] + [{"task": "test/toy", "sample": "zz", "text": "no"}]
+    lines = [{"task": "test/toy", "sample": f"q{i}", "text": "yes"} for i in range(5)] + [
+        {"task": "test/toy", "sample": "zz", "text": "no"}
+    ]
     (tmp_path / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     done = radbench("score", "--predictions", "p.jsonl", "-t", task, "-o", "scored", "--json", cwd=tmp_path)
     found = json.loads(done.stdout)["results"]["tasks"]["test/toy"]
@@ -107,7 +116,10 @@ MISTAKES = {
     "unknown metric": (["describe", "blue-1"], "did you mean 'bleu-1'"),
     "no task": (["run", "-m", "knn"], "no task given"),
     "no model": (["run", "-t", "demo/modality"], "no model given"),
-    "no dataset": (["run", "-m", "knn", "-t", "open/pneumoniamnist"], "dataset 'pneumoniamnist' is not at data/pneumoniamnist"),
+    "no dataset": (
+        ["run", "-m", "knn", "-t", "open/pneumoniamnist"],
+        "dataset 'pneumoniamnist' is not at data/pneumoniamnist",
+    ),
     "no run": (["report", "nowhere"], "no run folder"),
     "no such list": (["list", "metric"], "did you mean 'metrics'"),
     "wrong shard": (["run", "-m", "knn", "-t", "demo/modality", "--shard", "3/2"], "not i/n"),
@@ -182,7 +194,9 @@ def test_a_third_party_package_plugs_in_by_entry_points(tmp_path: Path) -> None:
     info = tmp_path / "site" / "radbench_example-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: radbench-example\nVersion: 1.0\n")
-    text = "".join(f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in entries.items()) for group, entries in groups.items())
+    text = "".join(
+        f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in entries.items()) for group, entries in groups.items()
+    )
     (info / "entry_points.txt").write_text(text)
     done = radbench("run", "-m", "echo", "-t", "example/repeat", cwd=tmp_path, path=tmp_path / "site")
     assert done.returncode == 0, done.stderr

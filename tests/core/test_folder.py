@@ -49,7 +49,9 @@ def test_any_text_survives_the_file(text: str, sample: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "\x00", "a\x00b", "\ud800", "x" * 1_000_000, '"},\n{"key"', " "], ids=["empty", "nul", "nul2", "surrogate", "1MB", "json", "lines"]
+    "text",
+    ["", "\x00", "a\x00b", "\ud800", "x" * 1_000_000, '"},\n{"key"', " "],
+    ids=["empty", "nul", "nul2", "surrogate", "1MB", "json", "lines"],
 )
 def test_hostile_answers_survive(text: str) -> None:
     assert decode_answer(encode_answer(request(1), Answer(text=text)).encode("ascii"), Path()).text == text
@@ -126,7 +128,9 @@ def test_a_file_that_is_only_a_cut_line_is_emptied(tmp_path: Path) -> None:
 
 
 def test_a_foreign_line_is_named(tmp_path: Path) -> None:
-    folder = folder_with(tmp_path, [encode_answer(request(1), Answer(text="a")), '{"task": "x", "sample": "y", "text": "z"}\n'])
+    folder = folder_with(
+        tmp_path, [encode_answer(request(1), Answer(text="a")), '{"task": "x", "sample": "y", "text": "z"}\n']
+    )
     with pytest.raises(ResumeError, match=r"(?s)1-of-1\.jsonl, line 2.*--predictions"):
         DoneKeys(folder.answer_files())
 

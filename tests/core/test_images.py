@@ -212,6 +212,7 @@ def broken(tmp_path: Path, case: str) -> Image:
         whole = png(tmp_path / "whole.png", grey).read_bytes()
         path.write_bytes(whole[: len(whole) // 2])
     elif case == "bomb.png":
+
         def chunk(kind: bytes, body: bytes) -> bytes:
             return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -246,11 +247,15 @@ def broken(tmp_path: Path, case: str) -> Image:
     elif case == "random.jpg":
         path.write_bytes(np.random.default_rng(0).bytes(5000))
     elif case == "bomb.nrrd":
-        path.write_bytes(b"NRRD0004\ntype: short\ndimension: 3\nsizes: 30000 30000 30000\nencoding: gzip\nendian: little\n\n")
+        path.write_bytes(
+            b"NRRD0004\ntype: short\ndimension: 3\nsizes: 30000 30000 30000\nencoding: gzip\nendian: little\n\n"
+        )
         return Image(str(path), kind="volume")
     elif case == "short.nrrd":
         body = gzip.compress(bytes(10))
-        path.write_bytes(b"NRRD0004\ntype: short\ndimension: 3\nsizes: 4 4 4\nencoding: gzip\nendian: little\n\n" + body)
+        path.write_bytes(
+            b"NRRD0004\ntype: short\ndimension: 3\nsizes: 4 4 4\nencoding: gzip\nendian: little\n\n" + body
+        )
         return Image(str(path), kind="volume")
     elif case == "zero.png":
         path.write_bytes(b"")

@@ -103,7 +103,9 @@ def test_shards_together_equal_one_worker(count: int, text_task: TaskWriter, tmp
 def test_identical_requests_are_asked_once(tmp_path: Path) -> None:
     rows = [{"id": i, "question": "Is there an effusion?", "answer": "yes" if i else "no"} for i in range(10)]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    (tmp_path / "t.yaml").write_text("{name: t, kind: vqa, metrics: [exact-match], data: {table: t.jsonl, access: open}}")
+    (tmp_path / "t.yaml").write_text(
+        "{name: t, kind: vqa, metrics: [exact-match], data: {table: t.jsonl, access: open}}"
+    )
     model = Counting()
     evaluation = radbench.evaluate(model, str(tmp_path / "t.yaml"), out=tmp_path / "run")
     assert len(model.asked) == 1
@@ -162,7 +164,9 @@ class Flaky(Counting):
         return Answer(text="" if number == 5 else "yes")
 
 
-def test_failures_score_worst_are_counted_and_only_transport_is_asked_again(text_task: TaskWriter, tmp_path: Path) -> None:
+def test_failures_score_worst_are_counted_and_only_transport_is_asked_again(
+    text_task: TaskWriter, tmp_path: Path
+) -> None:
     task = str(text_task(12))
     evaluation = radbench.evaluate(Flaky(True), task, out=tmp_path / "run")
     assert evaluation.results is not None
@@ -237,7 +241,10 @@ class Slow:
 def flushed_keys(run: Path) -> set[str]:
     """Keys of whole lines on disk."""
     return {
-        line[8:40] for p in (run / "answers").glob("*.jsonl") for line in p.read_text().splitlines(keepends=True) if line.endswith("\n")
+        line[8:40]
+        for p in (run / "answers").glob("*.jsonl")
+        for line in p.read_text().splitlines(keepends=True)
+        if line.endswith("\n")
     }
 
 
@@ -289,7 +296,8 @@ def test_ctrl_c_and_sigterm_end_with_a_message_and_exit_5(number: int, text_task
     (tmp_path / "slow_model.py").write_text(SLOW_MODEL.replace("0.004", "0.05"))
     process = subprocess.Popen(
         [sys.executable, "-m", "radbench", "run", "-m", "slow_model:Slow", "-t", str(task), "-o", "run"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not (tmp_path / "asked.log").exists() and time.monotonic() < deadline:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from radbench.metrics.base import Mean
 from radbench.metrics.classification import F1
 from radbench.metrics.text import Bleu
+
 from radbench.records import Labels, Prediction, Text
 from radbench.statistics import (
     Clusters,
@@ -62,7 +62,10 @@ def test_the_interval_of_a_mean_equals_scipy(golden: Callable[[str], Any]) -> No
 
 
 def test_the_macro_f1_bootstrap_equals_the_golden_draws(golden: Callable[[str], Any]) -> None:
-    data, expected = golden("vision_stats_golden")["multiclass"], golden("vision_stats_golden")["bootstrap"]["macro_f1_multiclass_above"]
+    data, expected = (
+        golden("vision_stats_golden")["multiclass"],
+        golden("vision_stats_golden")["bootstrap"]["macro_f1_multiclass_above"],
+    )
     metric = F1(over="fixed")
     targets = [Labels((str(t),)) for t in data["y_true"]]
     state = metric.fit(targets, [str(i) for i in range(6)])
@@ -74,7 +77,7 @@ def test_the_macro_f1_bootstrap_equals_the_golden_draws(golden: Callable[[str], 
 
 def test_draws_equal_recomputing_the_metric_on_each_resample() -> None:
     rng = np.random.default_rng(1)
-    words = np.array("no effusion lungs are clear heart size normal".split())
+    words = np.array(["no", "effusion", "lungs", "are", "clear", "heart", "size", "normal"])
     hyps = [" ".join(rng.choice(words, 6)) for _ in range(40)]
     refs = [" ".join(rng.choice(words, 7)) for _ in range(40)]
     patients = [f"p{i // 3}" for i in range(40)]

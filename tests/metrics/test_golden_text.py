@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from radbench.metrics.text import Bleu, ExactMatch, Rouge1, tokens_13a, tokens_rouge
+
 from radbench.records import Failure, Prediction, Text
 from radbench.statistics import Measure, point
 
@@ -87,7 +87,9 @@ def test_bleu_agrees_with_the_installed_sacrebleu_on_random_texts() -> None:
     from sacrebleu.metrics import BLEU
 
     rng = np.random.default_rng(0)
-    words = np.array(["lung", "lungs,", "3.5", "cm.", "L4-L5", "no", "effusion;", "&amp;", "(left)", "x-ray", "5-6", "é"])
+    words = np.array(
+        ["lung", "lungs,", "3.5", "cm.", "L4-L5", "no", "effusion;", "&amp;", "(left)", "x-ray", "5-6", "é"]
+    )
     texts = [" ".join(rng.choice(words, rng.integers(1, 30))) for _ in range(400)]
     hyps, refs = texts[:200], texts[200:]
     ours = Bleu(n=4)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from radbench.metrics.boxes import MeanIoU, box_iou, matched_ious
 from radbench.metrics.classification import F1, Accuracy
 from radbench.metrics.masks import Dice, dice
 from radbench.metrics.matching import most_similar_option
+
 from radbench.records import Box, Boxes, Failure, Labels, Mask, Prediction
 from radbench.statistics import Measure, point
 
@@ -45,7 +45,9 @@ def test_dice_equals_monai_under_both_empty_policies(golden: Golden) -> None:
             assert dice(p, t) == pytest.approx(case["dice_textbook"], abs=1e-9)
         if isinstance(case["surface_distance_dice"], float):
             assert dice(p, t) == pytest.approx(case["surface_distance_dice"], abs=1e-9)
-        assert dice(p, t, "zero") == pytest.approx(case["torchmetrics_GeneralizedDiceScore_1class_MultiMedEval_args"], abs=1e-6)
+        assert dice(p, t, "zero") == pytest.approx(
+            case["torchmetrics_GeneralizedDiceScore_1class_MultiMedEval_args"], abs=1e-6
+        )
 
 
 def test_mean_dice_equals_monai_and_leaves_dropped_samples_out(golden: Golden) -> None:
@@ -57,7 +59,9 @@ def test_mean_dice_equals_monai_and_leaves_dropped_samples_out(golden: Golden) -
         [Mask(unpacked(c["gt_rle"], c["shape"])) for c in cases],
         (),
     )
-    assert point(Measure(metric, (), rows)) == pytest.approx(original["monai_DiceMetric_mean_over_64x64_cases"], abs=1e-6)
+    assert point(Measure(metric, (), rows)) == pytest.approx(
+        original["monai_DiceMetric_mean_over_64x64_cases"], abs=1e-6
+    )
     assert metric.counted(rows) < len(cases)
 
 
@@ -71,7 +75,9 @@ def test_box_iou_equals_monai_and_the_inclusive_variant(golden: Golden) -> None:
     pairs = [(Box("a", *p), Box("a", *t)) for p, t in zip(original["pred"], original["gt"], strict=True)]
     ours = [box_iou(p, t) for p, t in pairs]
     assert ours == pytest.approx(original["textbook"], abs=1e-9)
-    compared = [(o, m) for o, m in zip(ours, original["monai"], strict=True) if m is not None]  # MONAI refuses inverted boxes
+    compared = [
+        (o, m) for o, m in zip(ours, original["monai"], strict=True) if m is not None
+    ]  # MONAI refuses inverted boxes
     assert len(compared) == 8
     for got, theirs in compared:
         assert got == pytest.approx(theirs, abs=1e-6)
@@ -104,7 +110,9 @@ def test_multiclass_scores_equal_scikit_learn(golden: Golden) -> None:
     original = golden("vision_stats_golden")["multiclass"]
     truth, said = original["y_true"], original["y_pred"]
     assert point(classification_rows(F1(), truth, said)) == pytest.approx(original["sk_macro_f1"], abs=1e-9)
-    assert point(classification_rows(F1(over="fixed"), truth, said)) == pytest.approx(original["sk_macro_f1_labels0_5"], abs=1e-9)
+    assert point(classification_rows(F1(over="fixed"), truth, said)) == pytest.approx(
+        original["sk_macro_f1_labels0_5"], abs=1e-9
+    )
     assert point(classification_rows(F1(), truth, said)) == pytest.approx(original["tm_macro_f1"], abs=1e-6)
     assert point(classification_rows(F1("micro"), truth, said)) == pytest.approx(original["sk_micro_f1"], abs=1e-9)
     assert point(classification_rows(Accuracy(), truth, said)) == pytest.approx(original["sk_accuracy"], abs=1e-9)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from radbench.model_adapters.baselines import resample_nearest
 
 import radbench
 from radbench.errors import ConfigError, DataError
-from radbench.model_adapters.baselines import resample_nearest
 from radbench.records import Answer, Mask
 from radbench.registry import find_model, parse_spec
 
@@ -20,7 +20,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 OWN = EXAMPLES / "own_data"
 
 
-def value(evaluation: "radbench.api.Evaluation", task: str, metric: str) -> float:
+def value(evaluation: radbench.api.Evaluation, task: str, metric: str) -> float:
     assert evaluation.results is not None
     return float(evaluation.results["tasks"][task]["metrics"][metric]["value"])
 
@@ -57,7 +57,10 @@ def leave_one_out(tmp_path: Path, answers: list[str], patients: list[str]) -> st
     from PIL import Image as PIL
 
     PIL.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "x.png")
-    rows = [{"id": f"s{i}", "image": "x.png", "answer": a, "patient": p} for i, (a, p) in enumerate(zip(answers, patients, strict=True))]
+    rows = [
+        {"id": f"s{i}", "image": "x.png", "answer": a, "patient": p}
+        for i, (a, p) in enumerate(zip(answers, patients, strict=True))
+    ]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     task = {
         "name": "t", "kind": "classification", "choices": ["a", "b"], "support": "leave-one-cluster-out",
@@ -97,7 +100,9 @@ def test_majority_masks_are_pixel_wise(tmp_path: Path) -> None:
         PIL.fromarray(mask).save(tmp_path / f"m{i}.png")
         rows.append({"id": f"s{i}", "image": f"m{i}.png", "mask": f"m{i}.png", "split": "test" if i == 3 else "train"})
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    (tmp_path / "t.yaml").write_text("{name: t, kind: segmentation, support: train, data: {table: t.jsonl, access: open}}")
+    (tmp_path / "t.yaml").write_text(
+        "{name: t, kind: segmentation, support: train, data: {table: t.jsonl, access: open}}"
+    )
     evaluation = radbench.evaluate("majority", str(tmp_path / "t.yaml"), out=tmp_path / "run")
     assert value(evaluation, "t", "dice") == 1.0  # two of three masks cover the upper half, one reaches further
 
@@ -110,7 +115,9 @@ def test_a_mask_of_another_size_is_a_counted_failure(tmp_path: Path) -> None:
     assert evaluation.results["tasks"]["example/segmentation"]["failures"] == {"unparsable": 8}
 
 
-@pytest.mark.parametrize("text", ["", "\x00", "\ud800", "left " * 200_000, "[{]", '[{"label": "disk", "box": [1, 2, 3]}]', "left\u202e"])
+@pytest.mark.parametrize(
+    "text", ["", "\x00", "\ud800", "left " * 200_000, "[{]", '[{"label": "disk", "box": [1, 2, 3]}]', "left\u202e"]
+)
 @pytest.mark.parametrize("kind", ["vqa", "report", "classification", "detection", "segmentation"])
 def test_any_answer_is_scored_or_counted(kind: str, text: str, tmp_path: Path) -> None:
     evaluation = radbench.evaluate(lambda request: text, str(OWN / f"{kind}.yaml"), out=tmp_path / "run")
@@ -163,7 +170,9 @@ def test_replayed_boxes_and_masks(tmp_path: Path) -> None:
         lines.append({"task": task.name, "sample": sample.id, "mask": f"{sample.id}.npz"})
     lines[0]["mask"] = "missing.npz"
     (tmp_path / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    evaluation = radbench.evaluate(f"replay:{tmp_path / 'p.jsonl'}", str(OWN / "segmentation.yaml"), out=tmp_path / "run")
+    evaluation = radbench.evaluate(
+        f"replay:{tmp_path / 'p.jsonl'}", str(OWN / "segmentation.yaml"), out=tmp_path / "run"
+    )
     assert value(evaluation, "example/segmentation", "dice") == pytest.approx(7 / 8)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from radbench.tasks.readers.medmnist import MedMNIST
+from radbench.tasks.readers.vqamed2019 import OfficialText
 
 import radbench
 from radbench.errors import DataError
@@ -14,10 +16,14 @@ from radbench.records import Boxes, Labels, Mask, Text
 from radbench.registry import all_tasks, find_tasks
 from radbench.report import differences
 from radbench.task import DataLocations
-from radbench.tasks.readers.medmnist import MedMNIST
-from radbench.tasks.readers.vqamed2019 import OfficialText
 
-FOUR = ["open/pneumoniamnist", "open/vqamed2019-images", "open/brain-mr", "open/covid-lung-segmentation", "open/covid-lung-detection"]
+FOUR = [
+    "open/pneumoniamnist",
+    "open/vqamed2019-images",
+    "open/brain-mr",
+    "open/covid-lung-segmentation",
+    "open/covid-lung-detection",
+]
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +91,12 @@ def test_near_duplicates_are_removed_and_halves_are_disjoint_and_stable(shared: 
 
 
 def test_targets_have_their_kinds(shared: Path) -> None:
-    kinds = {"open/pneumoniamnist": Labels, "open/vqamed2019": Text, "open/covid-lung-segmentation": Mask, "open/covid-lung-detection": Boxes}
+    kinds = {
+        "open/pneumoniamnist": Labels,
+        "open/vqamed2019": Text,
+        "open/covid-lung-segmentation": Mask,
+        "open/covid-lung-detection": Boxes,
+    }
     for name, kind in kinds.items():
         task = all_tasks()[name]
         sample = next(iter(task.dataset.open(DataLocations(shared)).samples(task.split)))
@@ -112,7 +123,9 @@ def test_official_vqamed_layout(tmp_path: Path) -> None:
     test = tmp_path / "VQAMed2019Test"
     train.mkdir()
     test.mkdir()
-    (train / "All_QA_Pairs_train.txt").write_text("synpic1|in what plane is this mri?|axial\r\nsynpic1|is this ct?|no\n\n")
+    (train / "All_QA_Pairs_train.txt").write_text(
+        "synpic1|in what plane is this mri?|axial\r\nsynpic1|is this ct?|no\n\n"
+    )
     (test / "VQAMed2019_Test_Questions_w_Ref_Answers.txt").write_text("synpic2|organ|what organ?|lung#chest\n")
     reader = OfficialText(tmp_path)
     first, second = reader.samples("train")

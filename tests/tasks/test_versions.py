@@ -25,7 +25,11 @@ def rendered_hash(task: Task, shared: Path) -> str:
     digest = sha256(f"{task.version} {task.describe()}".encode())
     for _, sample in zip(range(3), reader.samples(task.split), strict=False):
         request = renderer.render(sample)
-        parts = [p if isinstance(p, str) else f"{Path(p.path).name} {p.member} {p.frame}" for m in request.messages for p in m.content]
+        parts = [
+            p if isinstance(p, str) else f"{Path(p.path).name} {p.member} {p.frame}"
+            for m in request.messages
+            for p in m.content
+        ]
         target = sample.targets[task.target]
         shown = "mask" if task.form == "mask" else str(target)
         digest.update(json.dumps([sample.id, sample.cluster, parts, request.choices, shown]).encode())
@@ -42,5 +46,6 @@ def test_a_task_is_what_its_version_says(name: str, request: pytest.FixtureReque
 
 if __name__ == "__main__":
     STORED.write_text(
-        json.dumps({n: rendered_hash(t, Path(sys.argv[1]) / "data") for n, t in sorted(all_tasks().items())}, indent=1) + "\n"
+        json.dumps({n: rendered_hash(t, Path(sys.argv[1]) / "data") for n, t in sorted(all_tasks().items())}, indent=1)
+        + "\n"
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from radbench.metrics.base import Card, Mean
+
 from radbench.records import Answer, Prediction, Request, Sample, Target, Text
 from radbench.task import Dataset, Task, lazy
 
@@ -13,7 +14,9 @@ from radbench.task import Dataset, Task, lazy
 class SameFirstWord(Mean):
     """Share of answers whose first word is the reference's."""
 
-    card = Card("Same first word", "share of equal first words, lower-cased", "0 to 1, higher is better", "this package")
+    card = Card(
+        "Same first word", "share of equal first words, lower-cased", "0 to 1, higher is better", "this package"
+    )
 
     def score(self, prediction: Prediction, target: Target) -> float:
         assert isinstance(target, Text)
