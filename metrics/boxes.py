@@ -1,8 +1,8 @@
 """IoU of axis-aligned boxes.
 
-Reference: the textbook definition on continuous coordinates, which MONAI 1.6.1 ``box_iou`` equals. MedVersa (arXiv
-2405.07988) reports the mean IoU over ground-truth structures and describes no matching; ours is one to one within a
-label, best overlap first.
+Reference: the textbook definition on continuous coordinates, which MONAI 1.6.1 ``box_iou`` equals. MedVersa (Zhou et al.
+2024, "A Generalist Learner for Multifaceted Medical Image Interpretation") reports the mean IoU over ground-truth
+structures and describes no matching; ours is one to one within a label, best overlap first.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class MeanIoU(Additive):
             "Mean box IoU",
             "sum of IoU over true boxes / number of true boxes, matched one to one within a label",
             "0 to 1, higher is better",
-            "MONAI 1.6.1 box_iou; MedVersa (arXiv 2405.07988) for the mean over structures",
+            "MONAI 1.6.1 box_iou; MedVersa (Zhou et al. 2024) for the mean over structures",
             failed="every structure of a failed answer scores 0",
         )
 

@@ -42,7 +42,7 @@ class Dice(Mean):
             "Dice",
             "2 |P ∩ T| / (|P| + |T|), averaged over samples",
             "0 to 1, higher is better",
-            "MONAI 1.6.1 compute_dice; MedVersa (arXiv 2405.07988) reports the mean",
+            "MONAI 1.6.1 compute_dice; MedVersa (Zhou et al. 2024) reports the mean",
         )
 
     def score(self, prediction: Prediction, target: Target) -> float:

@@ -1,0 +1,53 @@
+# Two commands do everything: `make demo` and `make test`. Both make .venv and install the pinned versions.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SHARED ?= ../shared
+
+.PHONY: demo test bench bench-peers lint clean
+.DELETE_ON_ERROR:
+
+.venv/made:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "radbench needs Python 3.11 or later, this is " + sys.version)'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/demo: .venv/made pyproject.toml requirements.lock
+	$(PIP) install -q -c requirements.lock -e '.[demo]'
+	touch $@
+
+.venv/dev: .venv/made pyproject.toml requirements.lock
+	$(PIP) install -q -c requirements.lock -e '.[demo,dev]'
+	touch $@ .venv/demo
+
+demo: .venv/demo
+	$(BIN)/radbench run --model constant:MRI --tasks demo/mni152 --out runs/demo-volume
+	$(BIN)/radbench run --model majority --tasks demo/modality --out runs/demo-majority
+	$(BIN)/radbench run --model knn --tasks demo/modality --out runs/demo-knn
+	$(BIN)/radbench report runs/demo-knn --against runs/demo-majority
+
+test: .venv/dev
+	$(BIN)/python -m pytest --shared $(SHARED)
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/typed
+	$(PIP) install -q --no-deps --target build/typed .
+	$(BIN)/mypy build/typed/radbench
+
+# The benchmarks print ratios against the originals, in one run on one machine.
+bench: .venv/dev bench-peers
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/bootstrap.py --shared $(SHARED)
+	$(BIN)/python benchmarks/overhead.py
+
+bench-peers: .venv-peers/made
+
+.venv-peers/made:
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip --disable-pip-version-check install -q torch==2.13.0 lm-eval==0.4.13 inspect-ai==0.3.285
+	touch $@
+
+clean:
+	rm -rf .venv .venv-peers build runs *.egg-info
