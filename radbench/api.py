@@ -95,7 +95,7 @@ def run(
     from radbench.scoring import score, settled_results
 
     cache_clear()  # files may have changed since an earlier run of this process
-    plan = make_plan(config, model)
+    plan = make_plan(config.anchored(), model)
     folder = RunFolder(path)
     folder.claim(plan.manifest(), plan.identity())
     with _run_log(folder):

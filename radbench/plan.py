@@ -6,7 +6,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC
 from itertools import islice
 from pathlib import Path
@@ -33,6 +33,11 @@ class RunConfig:
     draws: int = 1
     resamples: int = 1000
     level: float = 0.95
+
+    def anchored(self) -> RunConfig:
+        """With absolute paths of data and task files, so that a run goes on from any working directory."""
+        tasks = tuple(str(Path(t).resolve()) if t.endswith((".yaml", ".yml")) else t for t in self.tasks)
+        return replace(self, tasks=tasks, data=tuple(DataLocations.parse(self.data).as_options()))
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -53,7 +53,8 @@ class Lines:
     def _print(self, now: float) -> None:
         rate = self._count / max(now - self._started, 1e-9)
         of = f"/{self._total}" if self._total else ""
-        left = f", {max(self._total - self._count, 0) / max(rate, 1e-9):.0f} s left" if self._total and rate else ""
+        rest = max(self._total - self._count, 0) if self._total else 0
+        left = f", {rest / rate:.0f} s left" if rest and rate else ""
         print(f"{self._task}: {self._count}{of} samples, {rate:.1f}/s{left}", file=self._stream, flush=True)
 
 

@@ -234,7 +234,7 @@ def summarise(task: ScoredTask, resamples: int, seed: int, level: float) -> dict
         "n": task.n,
         "unanswered": task.unanswered,
         "clusters": clusters.count,
-        "clustered": task.plan.task.clustered and task.clusters is not None,
+        "clustered": task.plan.task.clustered,
         "failures": dict(sorted(task.failures.items())),
         "classes": dict(task.classes),
         "metrics": {m.name: entry("", "", m) for m in task.metrics},

@@ -87,9 +87,9 @@ class DataLocations:
         for value in values:
             name, equals, path = value.partition("=")
             if equals and "/" not in name:
-                named[name] = Path(path)
+                named[name] = Path(path).expanduser()
             else:
-                root = Path(value)
+                root = Path(value).expanduser()
         return cls(root, named)
 
     def find(self, dataset: Dataset) -> Path:

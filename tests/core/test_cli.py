@@ -73,7 +73,7 @@ def test_a_run_from_start_to_report(text_task: TaskWriter, tmp_path: Path) -> No
     assert "40 asked" in done.stdout
     assert "test/toy: 40" in done.stderr  # plain progress lines where there is no terminal
     (run,) = (tmp_path / "runs").iterdir()
-    again = radbench("resume", str(run), "--json", cwd=tmp_path)
+    again = radbench("resume", str(run), "--json", cwd=Path("/"))  # from anywhere
     assert json.loads(again.stdout)["results"]["complete"]
     assert again.stderr == ""
     scored = radbench("score", str(run), "--json", cwd=tmp_path)
@@ -118,7 +118,7 @@ MISTAKES = {
     "no model": (["run", "-t", "demo/modality"], "no model given"),
     "no dataset": (
         ["run", "-m", "knn", "-t", "open/pneumoniamnist"],
-        "dataset 'pneumoniamnist' is not at data/pneumoniamnist",
+        "data/pneumoniamnist\n  -> get it from Zenodo record 10519652",
     ),
     "no run": (["report", "nowhere"], "no run folder"),
     "no such list": (["list", "metric"], "did you mean 'metrics'"),
