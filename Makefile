@@ -27,7 +27,7 @@ demo: .venv/demo
 	$(BIN)/radbench report runs/demo-knn --against runs/demo-majority
 
 test: .venv/dev
-	$(BIN)/python -m pytest --shared $(SHARED)
+	$(BIN)/python -m pytest --shared=$(SHARED)
 
 lint: .venv/dev
 	$(BIN)/ruff check .

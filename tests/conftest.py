@@ -1,4 +1,4 @@
-"""Fixtures every test may use. ``--shared PATH`` points at the real datasets; without them their tests skip, counted."""
+"""Fixtures every test may use. ``--shared=PATH`` points at the real datasets; without them their tests skip, counted."""
 
 from __future__ import annotations
 
