@@ -7,7 +7,8 @@ joint.
 
 The integer stream is ``default_rng(seed).integers(clusters, size=clusters)`` per resample, so an interval of a mean
 equals ``scipy.stats.bootstrap(..., method="percentile", rng=default_rng(seed))``. Percentiles are linear, 2.5 and 97.5
-by default, of 1,000 resamples as in the MedVersa paper (Zhou et al. 2024, "A Generalist Learner for Multifaceted Medical Image Interpretation").
+by default, of 1,000 resamples as in MedVersa's paper (Zhou et al. 2024, "A Generalist Learner for Multifaceted Medical
+Image Interpretation").
 """
 
 from __future__ import annotations
