@@ -62,12 +62,13 @@ class TaskPlan:
         """The samples of the run, in the task's order; the limit applied."""
         return islice(self.reader.samples(self.task.split), self.limit)
 
-    @property
-    def size(self) -> int | None:
-        """How many samples, where the reader knows without listing them."""
+    def size(self) -> int:
+        """How many answers the task takes: from the reader where it knows, else by listing the samples."""
         count = getattr(self.reader, "count", None)
-        total: int | None = count(self.task.split) if count is not None else None
-        return total if self.limit is None or total is None else min(total, self.limit)
+        if count is None:
+            return sum(1 for _ in self.samples()) * self.renderer.draws
+        total: int = count(self.task.split)
+        return min(total, self.limit or total) * self.renderer.draws
 
 
 @dataclass(frozen=True, slots=True)

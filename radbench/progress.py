@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class Silent:
     """Shows nothing."""
 
-    def start(self, task: str, total: int | None) -> None:
+    def start(self, task: str, total: Callable[[], int]) -> None:
         pass
 
     def advance(self, count: int) -> None:
@@ -33,11 +34,11 @@ class Lines:
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
-        self._task, self._total, self._count = "", None, 0  # type: str, int | None, int
+        self._task, self._total, self._count = "", 0, 0
         self._started = self._shown = 0.0
 
-    def start(self, task: str, total: int | None) -> None:
-        self._task, self._total, self._count = task, total, 0
+    def start(self, task: str, total: Callable[[], int]) -> None:
+        self._task, self._total, self._count = task, total(), 0
         self._started = self._shown = time.monotonic()
 
     def advance(self, count: int) -> None:
@@ -52,10 +53,9 @@ class Lines:
 
     def _print(self, now: float) -> None:
         rate = self._count / max(now - self._started, 1e-9)
-        of = f"/{self._total}" if self._total else ""
-        rest = max(self._total - self._count, 0) if self._total else 0
+        rest = max(self._total - self._count, 0)
         left = f", {rest / rate:.0f} s left" if rest and rate else ""
-        print(f"{self._task}: {self._count}{of} samples, {rate:.1f}/s{left}", file=self._stream, flush=True)
+        print(f"{self._task}: {self._count}/{self._total} answers, {rate:.1f}/s{left}", file=self._stream, flush=True)
 
 
 class Bar:
@@ -73,10 +73,11 @@ class Bar:
         self._id: TaskID | None = None
         self._started, self._count = 0.0, 0
 
-    def start(self, task: str, total: int | None) -> None:
+    def start(self, task: str, total: Callable[[], int]) -> None:
+        count = total()
         self._bar.start()
         self._started, self._count = time.monotonic(), 0
-        self._id = self._bar.add_task(task, total=total, rate="")
+        self._id = self._bar.add_task(task, total=count, rate="")
 
     def advance(self, count: int) -> None:
         if self._id is not None:

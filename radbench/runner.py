@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import islice
@@ -22,7 +22,9 @@ LOOKAHEAD = 16  # requests whose pictures are decoded ahead of the model
 class Progress(Protocol):
     """Where progress is shown: a bar on a terminal, plain lines elsewhere, nothing for ``--json``."""
 
-    def start(self, task: str, total: int | None) -> None: ...
+    def start(self, task: str, total: Callable[[], int]) -> None:
+        """``total`` counts the task's answers; it may take a while and is called only where it is shown."""
+
     def advance(self, count: int) -> None: ...
     def finish(self) -> None: ...
 
@@ -74,7 +76,8 @@ class _Pass:
 
 
 def _answer_task(plan: Plan, task_plan: TaskPlan, session: _Pass) -> None:
-    session.progress.start(task_plan.task.name, task_plan.size)
+    shards = session.shard.count
+    session.progress.start(task_plan.task.name, lambda: -(-task_plan.size() // shards))  # about an equal share
     pending = _pending(task_plan, session)
     if "blind" not in plan.model.capabilities:
         pending = _with_pictures(pending, session)

@@ -71,7 +71,7 @@ def test_a_run_from_start_to_report(text_task: TaskWriter, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert "exact-match ↑" in done.stdout
     assert "40 asked" in done.stdout
-    assert "test/toy: 40" in done.stderr  # plain progress lines where there is no terminal
+    assert "test/toy: 40/40 answers" in done.stderr  # plain progress lines where there is no terminal
     (run,) = (tmp_path / "runs").iterdir()
     again = radbench("resume", str(run), "--json", cwd=Path("/"))  # from anywhere
     assert json.loads(again.stdout)["results"]["complete"]
