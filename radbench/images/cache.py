@@ -49,9 +49,11 @@ class _Cache:
         else:
             try:
                 future.set_result(decode(image))
-            except ImageError as error:
-                future.set_exception(error)
-            self._done(image, future)
+            except BaseException as error:
+                future.set_exception(error)  # whoever waits for the same picture must not wait for ever
+                raise
+            finally:
+                self._done(image, future)
         return future
 
     def _done(self, image: Image, future: Future[Picture]) -> None:

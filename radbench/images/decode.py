@@ -51,16 +51,35 @@ def decode(image: Image) -> Picture:
         raise ImageError(f"{path}: {path.stat().st_size} bytes, more than the limit of {MAX_FILE_BYTES}")
     try:
         return reader(image, path)
-    except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, AttributeError, RuntimeError,
-            NotImplementedError, IndexError, SyntaxError, MemoryError, OverflowError) as error:  # fmt: skip
-        # What the decoders of Pillow, pydicom, nibabel and pynrrd raise on damaged files; a bug of ours in here would
-        # surface as a counted failure with this message, not as a wrong score.
+    except ImageError:
+        raise
+    except _decoder_errors() as error:
         remedy = "replace the file; its request then has a new key and is asked on resume"
         if "missing dependencies" in str(error):  # pydicom's words for a compression without its decoder
             remedy = "install a decoder: pip install python-gdcm; then run again"
         raise ImageError(
             f"{path}: cannot be decoded ({type(error).__name__}: {str(error)[:200]})", remedy=remedy
         ) from error
+
+
+def _decoder_errors() -> tuple[type[Exception], ...]:
+    """What Pillow, pydicom, nibabel, pynrrd and numpy raise on damaged files.
+
+    A bug of ours in a reader surfaces as a counted failure with its message, never as a wrong score.
+    """
+    import struct
+    import zipfile
+
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError, ImageDataError
+    from nrrd import NRRDError
+    from pydicom.errors import BytesLengthException, InvalidDicomError
+
+    return (
+        ArithmeticError, AssertionError, AttributeError, BytesLengthException, EOFError, HeaderDataError, ImageDataError,
+        ImageFileError, InvalidDicomError, LookupError, MemoryError, NRRDError, OSError, RuntimeError, SyntaxError,
+        TypeError, ValueError, struct.error, zipfile.BadZipFile, zlib.error,
+    )  # fmt: skip
 
 
 def _has_dicom_magic(path: Path) -> bool:

@@ -290,6 +290,47 @@ def test_a_damaged_file_is_one_clear_error(case: str, tmp_path: Path) -> None:
         warm(image).result()  # the same from a thread
 
 
+def whole_file(tmp_path: Path, kind: str) -> Image:
+    """A valid small file of each format."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / f"ok{kind}"
+    if kind == ".npz":
+        np.savez_compressed(path, images=rng.integers(0, 255, (2, 8, 8), np.uint8))
+        return Image(str(path), member="images", frame=0)
+    if kind == ".dcm":
+        return Image(str(dicom(path, rng.integers(0, 255, (8, 8), np.uint16), WindowCenter=50, WindowWidth=20)))
+    if kind in (".nii", ".nii.gz"):
+        return Image(str(nifti(path, rng.random((4, 5, 6)).astype(np.float32))), kind="volume")
+    if kind == ".nrrd":
+        import nrrd
+
+        nrrd.write(str(path), rng.random((4, 5, 6)))
+        return Image(str(path), kind="volume")
+    return Image(str(png(path, rng.integers(0, 255, (12, 12, 3), np.uint8))))
+
+
+@pytest.mark.filterwarnings("ignore")  # the decoders' own
+@pytest.mark.parametrize("kind", [".png", ".jpg", ".tif", ".dcm", ".nii", ".nii.gz", ".nrrd", ".npz"])
+def test_any_mutation_of_a_file_is_a_picture_or_one_clear_error(kind: str, tmp_path: Path) -> None:
+    image = whole_file(tmp_path, kind)
+    assert image.load().array.size > 0
+    whole = Path(image.path).read_bytes()
+    rng = np.random.default_rng(1)
+    failures = 0
+    for _ in range(150):
+        data = bytearray(whole)
+        for _ in range(int(rng.integers(1, 6))):
+            data[int(rng.integers(len(data)))] = int(rng.integers(256))
+        Path(image.path).write_bytes(bytes(data[: int(rng.integers(len(data) // 2, len(data) + 1))]))
+        cache_clear()
+        try:
+            assert image.load().array.size > 0
+        except ImageError as error:
+            failures += 1
+            assert str(tmp_path) in str(error)
+    assert failures > 10
+
+
 def test_a_nrrd_bomb_is_not_unpacked_beyond_its_header(tmp_path: Path) -> None:
     """A gzip stream far longer than the header declares: only what is declared is read."""
     body = gzip.compress(bytes(50_000_000))
