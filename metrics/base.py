@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from radbench.records import Prediction, Target
+from radbench.records import Boxes, Labels, Mask, Prediction, Target, Text
 from radbench.statistics import Floats
 
 State = Any
@@ -38,6 +38,7 @@ class Metric(ABC):
     better: ClassVar[Literal["higher", "lower"]] = "higher"
     additive: ClassVar[bool] = False
     requires: ClassVar[tuple[str, ...]] = ()
+    accepts: ClassVar[tuple[type, ...]] = (Text, Labels, Boxes, Mask)  # the kinds of target it can score
     card: Card
 
     def fit(self, targets: Iterable[Target], choices: Sequence[str]) -> State:
@@ -113,6 +114,12 @@ class Mean(Additive):
         scores = np.array([self.score(p, t) for p, t in zip(predictions, targets, strict=True)], dtype=np.float64)
         counted = ~np.isnan(scores)
         return np.stack([np.where(counted, scores, 0.0), counted.astype(np.float64)], axis=1)
+
+
+def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Check an option. Raises ValueError naming what is allowed."""
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(allowed)}")
 
 
 def ratio(numerator: Floats, denominator: Floats, undefined: float = float("nan")) -> Floats:

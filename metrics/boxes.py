@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from radbench.metrics.base import Additive, Card, State, ratio
+from radbench.metrics.base import Additive, Card, State, one_of, ratio
 
 from radbench.records import Box, Boxes, Prediction, Target
 from radbench.statistics import Floats
@@ -58,7 +58,10 @@ def matched_ious(predicted: Sequence[Box], truth: Sequence[Box], convention: Con
 class MeanIoU(Additive):
     """Mean IoU over ground-truth structures (a sample with three structures weighs three)."""
 
+    accepts = (Boxes,)
+
     def __init__(self, convention: Convention = "continuous") -> None:
+        one_of("convention", convention, ("continuous", "inclusive"))
         self.convention = convention
         self.card = Card(
             "Mean box IoU",

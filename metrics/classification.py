@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
-from radbench.metrics.base import Additive, Card, Mean, State, ratio
+from radbench.metrics.base import Additive, Card, Mean, State, one_of, ratio
 
 from radbench.records import Labels, Prediction, Target
 from radbench.statistics import Floats
@@ -25,6 +25,8 @@ def _names(target: Target) -> tuple[str, ...]:
 
 class Accuracy(Mean):
     """Share of samples whose label set is predicted exactly (single-label: the right label)."""
+
+    accepts = (Labels,)
 
     card = Card(
         "Accuracy",
@@ -52,9 +54,13 @@ class F1(Additive):
     one counting 0 (scikit-learn for several labels a sample).
     """
 
+    accepts = (Labels,)
+
     def __init__(
         self, average: Literal["macro", "micro"] = "macro", over: Literal["present", "fixed"] = "present"
     ) -> None:
+        one_of("average", average, ("macro", "micro"))
+        one_of("over", over, ("present", "fixed"))
         self.average, self.over = average, over
         self.card = Card(
             f"{average}-averaged F1",
@@ -81,7 +87,8 @@ class F1(Additive):
             for name in _names(target):
                 truth[i, index[name]] = True
             for name in prediction.value or ():
-                said[i, index[name]] = True
+                if name in index:  # an option of this sample alone, outside the task's classes: a miss
+                    said[i, index[name]] = True
         return (
             np.stack([truth & said, ~truth & said, truth & ~said], axis=2).reshape(len(targets), -1).astype(np.float64)
         )

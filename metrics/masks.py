@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from radbench.metrics.base import Card, Mean, State
+from radbench.metrics.base import Card, Mean, State, one_of
 
 from radbench.records import Mask, Prediction, Target
 
@@ -36,7 +36,10 @@ def dice(prediction: np.ndarray, truth: np.ndarray, empty: EmptyPolicy = "one") 
 class Dice(Mean):
     """Mean Dice over samples. ``empty`` is the policy for an empty truth; a failed answer scores 0."""
 
+    accepts = (Mask,)
+
     def __init__(self, empty: EmptyPolicy = "one") -> None:
+        one_of("empty", empty, ("one", "drop", "zero"))
         self.empty = empty
         self.card = Card(
             "Dice",

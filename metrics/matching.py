@@ -14,7 +14,9 @@ from typing import Literal
 Case = Literal["lower", "mixed"]
 
 
-@lru_cache(maxsize=65536)
+SHORT = 4096  # characters: longer texts are not kept in caches
+
+
 def _most_similar(text: str, options: tuple[str, ...], case: Case) -> int | None:
     if case == "lower":
         text, options = text.lower(), tuple(o.lower() for o in options)
@@ -26,6 +28,9 @@ def _most_similar(text: str, options: tuple[str, ...], case: Case) -> int | None
     return best
 
 
+_most_similar_short = lru_cache(maxsize=65536)(_most_similar)
+
+
 def most_similar_option(text: str, options: Sequence[str], case: Case = "lower") -> int | None:
     """Index of the option most similar to ``text`` by ``difflib``, or None where every ratio is 0.
 
@@ -33,4 +38,5 @@ def most_similar_option(text: str, options: Sequence[str], case: Case = "lower")
     ``case="mixed"`` is the original; ``"lower"``, our default, lower-cases both, since the original reads
     "Yes, there is evidence of pneumonia." as "no".
     """
-    return _most_similar(text, tuple(options), case)
+    search = _most_similar_short if len(text) <= SHORT else _most_similar
+    return search(text, tuple(options), case)

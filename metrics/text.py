@@ -10,11 +10,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from radbench.metrics.base import Additive, Card, Mean, State, ratio
+from radbench.metrics.base import Additive, Card, Mean, State, one_of, ratio
 
 from radbench.records import Prediction, Target, Text
 from radbench.statistics import Floats
@@ -29,7 +28,6 @@ _DASH_AFTER_DIGIT = re.compile(r"([0-9])(-)")
 _ROUGE_SPLIT = re.compile(r"[^a-z0-9]+")
 
 
-@lru_cache(maxsize=8192)
 def tokens_13a(text: str) -> tuple[str, ...]:
     """mteval-v13a tokens, case kept. Source: the NIST script's rules as sacreBLEU 2.6.0 applies them."""
     text = text.replace("<skipped>", "").replace("-\n", "").replace("\n", " ")
@@ -42,7 +40,6 @@ def tokens_13a(text: str) -> tuple[str, ...]:
     return tuple(_DASH_AFTER_DIGIT.sub(r"\1 \2 ", text).split())
 
 
-@lru_cache(maxsize=8192)
 def tokens_rouge(text: str) -> tuple[str, ...]:
     """rouge_score's default tokens: lower-case runs of a-z and 0-9; every other character separates."""
     return tuple(t for t in _ROUGE_SPLIT.split(text.lower()) if t)
@@ -76,6 +73,8 @@ class Bleu(Additive):
     the closest reference's, the shorter on a tie. An empty answer has no match and adds its reference's length.
     """
 
+    accepts = (Text,)
+
     def __init__(
         self,
         n: int = 4,
@@ -83,6 +82,11 @@ class Bleu(Additive):
         case: Literal["mixed", "lower"] = "mixed",
         avg: Literal["corpus", "sample"] = "corpus",
     ) -> None:
+        if not 1 <= int(n) <= 9:
+            raise ValueError(f"n is {n}, expected 1 to 9")
+        one_of("tok", tok, ("13a", "split"))
+        one_of("case", case, ("mixed", "lower"))
+        one_of("avg", avg, ("corpus", "sample"))
         self.n, self.tok, self.case, self.avg = int(n), tok, case, avg
         self.card = Card(
             f"BLEU-{n}",
@@ -136,6 +140,8 @@ class Bleu(Additive):
 class Rouge1(Mean):
     """ROUGE-1 F: unigram overlap of prediction and reference, the best over alternatives, averaged over samples."""
 
+    accepts = (Text,)
+
     card = Card(
         "ROUGE-1 F",
         "2 P R / (P + R) with P, R the clipped unigram matches over prediction and reference length",
@@ -162,6 +168,8 @@ def _rouge1(hypothesis: Sequence[str], reference: Sequence[str]) -> float:
 
 class ExactMatch(Mean):
     """Share of answers equal to a reference after stripping white space and lower-casing."""
+
+    accepts = (Text,)
 
     card = Card(
         "Exact match",

@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 from radbench.metrics.base import Additive, Card, State, ratio
+from radbench.metrics.matching import SHORT
 from radbench.metrics.text import Bleu
 
 from radbench.records import Prediction, Target, Text
@@ -46,9 +47,12 @@ def _spellings(word: str) -> list[str]:
 _CONTRACTIONS = {s: word for word in _CONTRACTED for s in _spellings(word)} | {"somebody'd": "somebodyd"}
 
 
-@lru_cache(maxsize=65536)
 def clean_str(text: str) -> str:
     """Normalise an answer as MultiMedEval 1.0.0 does (after the VQA-v2 evaluation)."""
+    return _clean_short(text) if len(text) <= SHORT else _clean(text)
+
+
+def _clean(text: str) -> str:
     lowered = text.lower()
     cleaned = lowered
     digit_comma = _DIGIT_COMMA_DIGIT.search(lowered) is not None
@@ -60,6 +64,8 @@ def clean_str(text: str) -> str:
     words = [_NUMBERS.get(w, w) for w in cleaned.split()]
     return " ".join(_CONTRACTIONS.get(w, w) for w in words if w not in _ARTICLES).replace(",", "")
 
+
+_clean_short = lru_cache(maxsize=65536)(_clean)
 
 Part = Literal["bleu-1", "f1", "recall", "closed-accuracy", "open-recall", "open-accuracy"]
 # part -> (column summed, column counted)
@@ -109,11 +115,19 @@ def pair_statistics(prediction: str, reference: str) -> dict[str, float]:
     }
 
 
-_pair_statistics = lru_cache(maxsize=8192)(pair_statistics)  # the six scores of one pass share each pair
+_short_pair = lru_cache(maxsize=8192)(pair_statistics)
+
+
+def _pair_statistics(prediction: str, reference: str) -> dict[str, float]:
+    """The six scores of one pass share each pair; long ones are computed anew rather than held in memory."""
+    short = len(prediction) + len(reference) <= SHORT
+    return _short_pair(prediction, reference) if short else pair_statistics(prediction, reference)
 
 
 class MultiMedEvalVQA(Additive):
     """One of the six VQA scores of MultiMedEval 1.0.0. A failed answer counts as an empty text."""
+
+    accepts = (Text,)
 
     def __init__(self, part: Part) -> None:
         self.part = part

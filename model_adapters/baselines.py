@@ -29,10 +29,11 @@ class Constant:
     """
 
     capabilities = frozenset({"text", "multi_image", "volumes"})
+    raw_argument = True
 
-    def __init__(self, *text: str) -> None:
-        self._text = ",".join(str(t) for t in text)  # a comma in the spec separates arguments
-        self._answer = Answer(text=self._text)
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._answer = Answer(text=text)
 
     def fingerprint(self) -> Mapping[str, str]:
         return {"adapter": "constant", "name": f"constant:{self._text}"}

@@ -48,7 +48,7 @@ class Knn:
 
     def __init__(self, k: int = 5) -> None:
         if int(k) < 1:
-            raise ConfigError(f"knn needs k >= 1, not {k}")
+            raise ValueError(f"k is {k}, expected 1 or more")
         self._k = int(k)
         self._pools: dict[str, _Pool] = {}
 

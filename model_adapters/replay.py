@@ -22,6 +22,8 @@ class Replay:
 
     capabilities = frozenset({"text", "boxes", "mask2d", "mask3d", "multi_image", "volumes", "by_sample", "blind"})
 
+    raw_argument = True
+
     def __init__(self, path: str) -> None:
         self._path = Path(str(path))
         if not self._path.is_file():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -17,12 +18,14 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
-from radbench.errors import ConfigError, nearest
+from radbench.errors import ConfigError, RadbenchError, nearest
 
 if TYPE_CHECKING:
     from radbench.metrics.base import Metric
     from radbench.records import Model
     from radbench.task import Group, Task
+
+log = logging.getLogger("radbench")
 
 
 @cache
@@ -31,21 +34,36 @@ def _entries(group: str) -> tuple[EntryPoint, ...]:
 
 
 def _load(entry: EntryPoint) -> Any:
+    return _user_code(entry.load, f"the plug-in '{entry.name}' ({entry.value})", "reinstall or uninstall its package")
+
+
+def _loadable(group: str) -> list[Any]:
+    """What a group's plug-ins declare; a broken one is reported and left out, the others stay usable."""
+    found = []
+    for entry in _entries(group):
+        try:
+            found.append(_load(entry))
+        except ConfigError as error:
+            log.warning("%s", error)
+    return found
+
+
+def _user_code(call: Callable[[], Any], what: str, remedy: str) -> Any:
+    """Run code that is not ours; whatever it raises becomes a :class:`ConfigError` with the cause kept."""
     try:
-        return entry.load()
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"the plug-in '{entry.name}' ({entry.value}) cannot be imported: {error}",
-            remedy="reinstall or uninstall the package that declares it",
-        ) from error
+        return call()
+    except RadbenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{what} failed: {type(error).__name__}: {error}", remedy=remedy) from error
 
 
 @cache
 def all_tasks() -> Mapping[str, Task]:
     """Every installed task by name. Raises :class:`ConfigError` where two share a name."""
     found: dict[str, Task] = {}
-    for entry in _entries("radbench.tasks"):
-        for task in _load(entry):
+    for tasks in _loadable("radbench.tasks"):
+        for task in tasks:
             if task.name in found:
                 raise ConfigError(f"two installed packages declare the task '{task.name}'")
             found[task.name] = task
@@ -54,13 +72,13 @@ def all_tasks() -> Mapping[str, Task]:
 
 @cache
 def all_groups() -> tuple[Group, ...]:
-    return tuple(group for entry in _entries("radbench.groups") for group in _load(entry))
+    return tuple(group for groups in _loadable("radbench.groups") for group in groups)
 
 
 @cache
 def all_metrics() -> Mapping[str, Callable[..., Metric]]:
     """Every installed metric factory by name."""
-    return {name: factory for entry in _entries("radbench.metrics") for name, factory in _load(entry).items()}
+    return {name: factory for metrics in _loadable("radbench.metrics") for name, factory in metrics.items()}
 
 
 def model_names() -> list[str]:
@@ -77,6 +95,10 @@ def find_tasks(patterns: Iterable[str]) -> list[Task]:
             from radbench.taskfile import load_task_file
 
             task = load_task_file(pattern)
+            if chosen.get(task.name, task) != task or task.name in all_tasks():
+                raise ConfigError(
+                    f"{pattern}: another task is called '{task.name}'", remedy="give each task a name of its own"
+                )
             chosen[task.name] = task
             continue
         known = all_tasks()
@@ -100,17 +122,20 @@ def find_metric(spec: str) -> Metric:
 def find_model(spec: str | Model | Callable[..., Any]) -> Model:
     """A model by spec, a ``module:function``, or what Python code hands over. Raises :class:`ConfigError`."""
     if not isinstance(spec, str):
-        return _as_model(spec, getattr(spec, "__name__", type(spec).__name__))
-    name, arguments, options = parse_spec(spec)
+        return _as_model(spec, getattr(spec, "__name__", type(spec).__name__), "")
+    name, _, rest = spec.partition(":")
     for entry in _entries("radbench.models"):
         if entry.name == name:
-            return construct(_load(entry), f"model '{spec}'", arguments, options)
-    if ":" in spec and _importable(name):
-        return _as_model(_import_object(spec), spec)
-    raise ConfigError(
-        f"unknown model '{spec}': {nearest(name, model_names())}",
-        remedy="radbench list models, or give module:function",
-    )
+            return _construct_spec(_load(entry), f"model '{spec}'", rest)
+    if rest and _importable(name):
+        target, _, rest = rest.partition(":")  # module:name, then options as of any model
+        remedy = f"python -c 'import {name}' shows where"
+        thing = _user_code(lambda: _import_object(name, target), f"importing '{name}'", remedy)
+        return _as_model(thing, spec, rest)
+    remedy = "radbench list models, or give module:function"
+    if name.endswith(".py"):
+        remedy = f"give the module without .py: {spec.replace('.py:', ':', 1)}"
+    raise ConfigError(f"unknown model '{spec}': {nearest(name, model_names())}", remedy=remedy)
 
 
 def _importable(module: str) -> bool:
@@ -124,8 +149,7 @@ def _importable(module: str) -> bool:
         return False
 
 
-def _import_object(spec: str) -> Any:
-    module, _, name = spec.partition(":")
+def _import_object(module: str, name: str) -> Any:
     loaded = importlib.import_module(module)
     if not hasattr(loaded, name):
         functions = [n for n, v in vars(loaded).items() if callable(v) and not n.startswith("_")]
@@ -133,18 +157,28 @@ def _import_object(spec: str) -> Any:
     return getattr(loaded, name)
 
 
-def _as_model(thing: Any, spec: str) -> Model:
+def _as_model(thing: Any, spec: str, options: str) -> Model:
     from radbench.records import Model as ModelProtocol
 
     if inspect.isclass(thing):
-        thing = construct(thing, f"model '{spec}'", [], {})
+        thing = _construct_spec(thing, f"model '{spec}'", options)
+    elif options:
+        raise ConfigError(f"model '{spec}': a function takes no options", remedy="write a class that has 'answer'")
     if isinstance(thing, ModelProtocol):
         return thing
     if callable(thing):
         from radbench.model_adapters.function import FunctionModel
 
         return FunctionModel(thing, spec)
-    raise ConfigError(f"'{spec}' is neither a function nor has it 'answer' and 'fingerprint'")
+    raise ConfigError(f"'{spec}' is neither a function nor has it 'answer', 'fingerprint' and 'capabilities'")
+
+
+def _construct_spec(factory: Callable[..., Any], what: str, rest: str) -> Any:
+    """Call a factory with what follows its name; one with ``raw_argument`` takes it as one text (a path, a sentence)."""
+    if getattr(factory, "raw_argument", False):
+        return construct(factory, what, [rest], {})
+    _, arguments, options = parse_spec(f":{rest}")
+    return construct(factory, what, arguments, options)
 
 
 def parse_spec(spec: str) -> tuple[str, list[Any], dict[str, Any]]:
@@ -174,6 +208,9 @@ def construct(factory: Callable[..., Any], what: str, arguments: list[Any], opti
     try:
         signature.bind(*arguments, **options)
     except TypeError as error:
-        allowed = ", ".join(str(p) for p in signature.parameters.values()) or "none"
-        raise ConfigError(f"{what}: {error}", remedy=f"its options are: {allowed}") from None
-    return factory(*arguments, **options)
+        raise ConfigError(f"{what}: {error}", remedy=f"its options are: {_options(signature)}") from None
+    return _user_code(lambda: factory(*arguments, **options), what, f"its options are: {_options(signature)}")
+
+
+def _options(signature: inspect.Signature) -> str:
+    return ", ".join(str(p) for p in signature.parameters.values()) or "none"

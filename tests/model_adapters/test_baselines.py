@@ -183,5 +183,5 @@ def test_specs() -> None:
     model = find_model("constant:no, effusion")
     request = radbench.Request("t", "s", ())
     assert list(model.answer([request])) == [(request, Answer(text="no, effusion"))]
-    with pytest.raises(ConfigError, match="k >= 1"):
+    with pytest.raises(ConfigError, match="expected 1 or more"):
         find_model("knn:k=0")
