@@ -60,7 +60,7 @@ class Image:
             else:
                 s = os.stat(self.path)
                 state = f"{s.st_size}:{s.st_mtime_ns}"
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a NUL or lone surrogate in the path
             state = "missing"
         return f"{self.path}|{self.member}|{self.frame}|{self.kind}|{self.window}|{state}"
 

@@ -10,12 +10,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from radbench.errors import OPEN_ACCESS, ConfigError, DataError
+from radbench.errors import OPEN_ACCESS, ConfigError, DataError, shown
 from radbench.records import (
     Access,
     AnswerForm,
     Generation,
     Image,
+    Mask,
     Message,
     Prediction,
     Request,
@@ -171,14 +172,20 @@ class Task:
         return partial(function, **self.parser.options)
 
     def describe(self) -> dict[str, Any]:
-        """What the manifest records of the task: everything that decides a score besides data and model."""
+        """What the manifest records of the task: everything that decides its requests and how answers are read.
+
+        Metrics are left out: a run may be scored with others at any time.
+        """
         return {
             "version": self.version,
             "split": self.split,
+            "support": self.support,
+            "target": self.target,
+            "form": self.form,
+            "choices": list(self.choices),
             "prompts": sha256("\0".join((self.system, *self.prompts)).encode()).hexdigest()[:16],
             "parser": f"{self.parser.target} {dict(self.parser.options)}",
             "generation": str(self.generation),
-            "metrics": list(self.metrics),
         }
 
 
@@ -224,11 +231,17 @@ class Renderer:
         if len(templates) > 1:
             template = templates[zlib.crc32(self._seed + sample.id.encode("utf-8", "surrogatepass")) % len(templates)]
         try:
-            return template.fill(sample, sample.choices or self._task.choices)
+            content = template.fill(sample, sample.choices or self._task.choices)
+            if template.placed and sample.images and all(isinstance(p, str) for p in content):
+                raise ConfigError(
+                    f"task '{self._task.name}': the prompt places no picture of a sample that has {len(sample.images)}",
+                    remedy="use {images} or {image-1}",
+                )
+            return content
         except KeyError as missing:
             raise ConfigError(
-                f"task '{self._task.name}': the prompt has a slot {missing} that sample '{sample.id}' lacks"
-                f" (it has {sorted(sample.slots)})"
+                f"task '{self._task.name}': the prompt has a slot {missing} that sample"
+                f" {shown(sample.id, self._task.access)} lacks (it has {', '.join(sorted(sample.slots))})"
             ) from None
 
     def _key(self, sample: Sample, content: tuple[str | Image, ...], draw: int) -> bytes:
@@ -250,11 +263,16 @@ class Template:
             self._parts = [(literal, name or "") for literal, name, _, _ in Formatter().parse(text)]
         except ValueError as error:
             raise ConfigError(f"prompt {text!r}: {error}", remedy="write a literal brace twice: {{ or }}") from None
-        self._placed = any(slot == "images" or slot.startswith("image-") for _, slot in self._parts)
+        for _, slot in self._parts:
+            if slot.startswith("image-") and not slot[len("image-") :].isdigit():
+                raise ConfigError(
+                    f"prompt {text!r}: {{{slot}}} is no picture", remedy="use {images}, {image-1}, {image-2} ..."
+                )
+        self.placed = any(slot == "images" or slot.startswith("image-") for _, slot in self._parts)
 
     def fill(self, sample: Sample, choices: tuple[str, ...]) -> tuple[str | Image, ...]:
         """Text and pictures in order; pictures come first where the template places none. Raises KeyError."""
-        if not self._placed:
+        if not self.placed:
             text = "".join([literal + self._slot(slot, sample, choices) for literal, slot in self._parts])
             return (*sample.images, text) if text else sample.images
         content: list[str | Image] = []
@@ -284,7 +302,7 @@ class Template:
             return sample.images
         if not slot.startswith("image-"):
             return None
-        position = int(slot[len("image-") :])
+        position = int(slot[len("image-") :])  # checked when the template was read
         return sample.images[position - 1 : position]
 
 
@@ -299,6 +317,22 @@ def support_of(task: Task, reader: Reader, seed: int) -> Support:
     samples = tuple(reader.samples(task.split if leave_one_out else task.support))
     renderer = Renderer(task, seed, b"support")
     requests = tuple(renderer.render(s) for s in samples)
-    digest = sha256(b"".join(r.key for r in requests)).hexdigest()[:16]
+    if not samples:
+        raise ConfigError(
+            f"task '{task.name}': the support split '{task.support}' has no sample",
+            remedy="set 'support' to a split the dataset has, or to 'leave-one-cluster-out'",
+        )
+    if not leave_one_out:
+        pool = {s.id for s in samples}
+        if shared := next((s.id for s in reader.samples(task.split) if s.id in pool), None):
+            raise ConfigError(
+                f"task '{task.name}': sample {shown(shared, task.access)} lies in the support split and in '{task.split}'",
+                remedy="a model must not learn from what it is evaluated on",
+            )
+    digest = sha256()
+    for request, sample in zip(requests, samples, strict=True):
+        target = sample.targets[task.target]
+        truth = target.image.key() if isinstance(target, Mask) and target.image else repr(target)
+        digest.update(request.key + f"{sample.id}\0{sample.cluster}\0{truth}\n".encode("utf-8", "surrogatepass"))
     held_out = {s.id: s.cluster or s.id for s in samples} if leave_one_out else None
-    return Support(samples, requests, digest, held_out)
+    return Support(samples, requests, digest.hexdigest()[:16], held_out)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from radbench.errors import ConfigError, nearest
+from radbench.images.windows import preset
 from radbench.records import Access, Generation
-from radbench.task import Dataset, Lazy, Task, lazy
+from radbench.task import LEAVE_ONE_CLUSTER_OUT, Dataset, Lazy, Task, lazy
 
 Kind = Literal["vqa", "report", "classification", "multilabel", "detection", "segmentation"]
 
@@ -33,7 +34,7 @@ _DEFAULTS: dict[Kind, dict[str, Any]] = {
     "multilabel": {
         "parser": "labels",
         "metrics": ("accuracy", "f1:over=fixed", "f1-micro"),
-        "prompt": "Which of these does the image show: {choices}? Answer with all that apply, separated by commas.",
+        "prompt": "Which of these does the image show: {choices}? Answer with all that apply, separated by commas, or none.",
     },
     "detection": {
         "parser": "boxes",
@@ -45,6 +46,11 @@ _DEFAULTS: dict[Kind, dict[str, Any]] = {
 }
 
 
+Column = Literal[
+    "id", "image", "images", "question", "prompt", "answer", "options", "mask", "boxes", "cluster", "split"
+]  # fmt: skip
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,7 +60,8 @@ class DataSection(_Strict):
 
     table: str
     images: str = "."
-    columns: dict[str, str] = Field(default_factory=dict)
+    columns: dict[Column, str] = Field(default_factory=dict)
+    window: str | None = None
     access: Access = "private"
     licence: str = "not stated"
     source: str = "your own"
@@ -63,7 +70,7 @@ class DataSection(_Strict):
 class TaskFile(_Strict):
     """The fields of a task file."""
 
-    name: Annotated[str, Field(pattern=r"^[\w.+-]+(/[\w.+-]+)*$")]
+    name: Annotated[str, Field(pattern=r"^[\w+-][\w.+-]*(/[\w+-][\w.+-]*)*$", max_length=120)]
     kind: Kind
     data: DataSection
     version: Annotated[int, Field(ge=1)] = 1
@@ -85,6 +92,8 @@ def read_yaml(path: str | Path) -> Any:
         return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path} is a folder, expected a YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from None
 
@@ -95,7 +104,10 @@ Parsed = TypeVar("Parsed", bound=BaseModel)
 def validated(model: type[Parsed], content: Any, path: str | Path) -> Parsed:
     """``content`` as a checked record. Raises :class:`ConfigError` naming each wrong field."""
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected fields with values, found {type(content).__name__}")
+        found = "nothing" if content is None else type(content).__name__
+        raise ConfigError(
+            f"{path}: expected fields with values, found {found}", remedy="radbench init shows every field"
+        )
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -103,10 +115,13 @@ def validated(model: type[Parsed], content: Any, path: str | Path) -> Parsed:
         for fault in error.errors():
             field = ".".join(str(part) for part in fault["loc"])
             hint = ""
+            if fault["type"] == "string_type" and isinstance(fault["input"], bool):
+                hint = ' (YAML reads yes, no, on and off as true or false: write them in quotes, "yes")'
             if fault["type"] == "extra_forbidden":
                 hint = f" ({nearest(str(fault['loc'][-1]), model.model_fields)})"
             faults.append(f"{field}: {fault['msg']}{hint}")
-        raise ConfigError(f"{path}:\n    " + "\n    ".join(faults), remedy="radbench init shows every field") from None
+        fields = ", ".join(model.model_fields)
+        raise ConfigError(f"{path}:\n    " + "\n    ".join(faults), remedy=f"its fields are: {fields}") from None
 
 
 def load_task_file(path: str | Path) -> Task:
@@ -116,6 +131,13 @@ def load_task_file(path: str | Path) -> Task:
     if file.kind in ("classification", "multilabel") and not file.choices:
         raise ConfigError(f"{path}: choices: a {file.kind} task needs its labels")
     prompts = [file.prompt] if isinstance(file.prompt, str) else file.prompt or [defaults["prompt"]]
+    if not all(p.strip() for p in prompts):
+        raise ConfigError(f"{path}: prompt: a prompt is empty")
+    if len(set(file.choices)) != len(file.choices):
+        raise ConfigError(f"{path}: choices: one stands twice")
+    if file.data.window is not None:
+        preset(file.data.window)
+    named_support = file.support not in (None, LEAVE_ONE_CLUSTER_OUT)
     root = Path(path).resolve().parent
     reader = lazy(
         "radbench.tasks.readers.table:Table",
@@ -126,6 +148,8 @@ def load_task_file(path: str | Path) -> Task:
         choices=tuple(file.choices),
         strata=tuple(file.strata),
         access=file.data.access,
+        window=file.data.window,
+        needs_split=named_support or "split" in file.model_fields_set,
     )
     return Task(
         name=file.name,
@@ -146,14 +170,19 @@ def load_task_file(path: str | Path) -> Task:
     )
 
 
+def _listed(value: Any) -> Any:
+    """One name where a list is expected."""
+    return [value] if isinstance(value, str) else value
+
+
 class RunFile(_Strict):
     """The fields of ``radbench run config.yaml``."""
 
     model: str
-    tasks: list[str]
-    data: list[str] = Field(default_factory=list)
+    tasks: Annotated[list[str], BeforeValidator(_listed)]
+    data: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list)
     out: str | None = None
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1)] | None = None
     draws: Annotated[int, Field(ge=1)] = 1
     resamples: Annotated[int, Field(ge=1)] = 1000
@@ -162,7 +191,10 @@ class RunFile(_Strict):
 
 def load_run_file(path: str | Path) -> RunFile:
     """A run configuration. Paths of task files in it are relative to the file. Raises :class:`ConfigError`."""
-    file = validated(RunFile, read_yaml(path), path)
+    content = read_yaml(path)
+    if isinstance(content, dict) and "kind" in content:
+        raise ConfigError(f"{path} is a task file, not a run file", remedy=f"radbench run --model NAME --tasks {path}")
+    file = validated(RunFile, content, path)
     base = Path(path).parent
     tasks = [str(base / t) if t.endswith((".yaml", ".yml")) and not Path(t).is_absolute() else t for t in file.tasks]
     return file.model_copy(update={"tasks": tasks})
@@ -177,6 +209,7 @@ title: Questions on our own images
 data:
   table: samples.jsonl  # .jsonl or .csv, beside this file
   images: images        # folder the image column is relative to
+  # window: lung        # CT window of the pictures: a preset, or CENTRE/WIDTH
   access: private       # open, open-noncommercial, registered, credentialed, on-request, private
   licence: not stated
   columns:              # our field: your column. Only what differs or is wanted:
@@ -188,7 +221,7 @@ data:
     # split: split      # rows of other splits are left out
     # mask: mask        # segmentation: path of a PNG, NIfTI or npz mask
     # boxes: boxes      # detection: JSON list of {{"label": ..., "box": [x0, y0, x1, y1]}}, in pixels
-split: test
+# split: test           # with a split column: the rows to evaluate
 # support: train        # split that knn and majority learn from, or: leave-one-cluster-out
 prompt: "{{question}}"    # slots are columns; several prompts may be listed, one is drawn per sample
 # choices: [normal, abnormal]

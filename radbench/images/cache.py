@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from radbench.errors import ImageError
-from radbench.images.decode import MAX_FILE_BYTES, decode, file_sha256
+from radbench.images.decode import MAX_FILE_BYTES, decode, decode_labels, file_sha256
 from radbench.images.picture import Picture
 from radbench.records import Image, Mask
 
@@ -125,12 +125,8 @@ def _npz_array(path: str, member: str, state: tuple[int, int]) -> tuple[np.ndarr
 
 
 def load_mask(mask: Mask) -> np.ndarray:
-    """The foreground of a label map as a bool array, in image orientation (2D) or RAS (3D)."""
+    """The foreground of a label map as a bool array, in image orientation (2D) or RAS (3D). Raises :class:`ImageError`."""
     if mask.image is None:
         raise ImageError("a mask has neither pixels nor a file")
-    values = load(mask.image).array
-    if values.ndim == 3 and mask.image.kind == "2d":
-        values = values[..., 0]
-    if mask.values:
-        return np.isin(values, mask.values)
-    return values != 0
+    values = decode_labels(mask.image)
+    return np.isin(values, mask.values) if mask.values else values != 0

@@ -32,25 +32,14 @@ _NRRD_SUFFIXES = (".nrrd", ".nhdr")
 def decode(image: Image) -> Picture:
     """Decode a reference. Raises :class:`ImageError` naming file, fault and remedy."""
     path = Path(image.path)
-    name = path.name.lower()
-    if not path.exists():
-        raise ImageError(f"{path}: no such file", remedy="check the dataset folder; the sample is counted as failed")
-    if image.kind == "series":
-        reader: Callable[[Image, Path], Picture] = _dicom_series
-    elif name.endswith(".npz"):
-        reader = _npz_member
-    elif name.endswith(_NIFTI_SUFFIXES):
-        reader = _nifti
-    elif name.endswith(_NRRD_SUFFIXES):
-        reader = _nrrd
-    elif name.endswith(_DICOM_SUFFIXES) or _has_dicom_magic(path):
-        reader = _dicom_file
-    else:
-        reader = _raster
-    if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
-        raise ImageError(f"{path}: {path.stat().st_size} bytes, more than the limit of {MAX_FILE_BYTES}")
     try:
-        return reader(image, path)
+        if not path.exists():
+            raise ImageError(
+                f"{path}: no such file", remedy="check the dataset folder; the sample is counted as failed"
+            )
+        if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
+            raise ImageError(f"{path}: {path.stat().st_size} bytes, more than the limit of {MAX_FILE_BYTES}")
+        return _reader_for(image, path)(image, path)
     except ImageError:
         raise
     except _decoder_errors() as error:
@@ -60,6 +49,20 @@ def decode(image: Image) -> Picture:
         raise ImageError(
             f"{path}: cannot be decoded ({type(error).__name__}: {str(error)[:200]})", remedy=remedy
         ) from error
+
+
+def _reader_for(image: Image, path: Path) -> Callable[[Image, Path], Picture]:
+    """By kind, then suffix, then the DICOM prefix; Pillow for the rest."""
+    name = path.name.lower()
+    if image.kind == "series":
+        return _dicom_series
+    if name.endswith(".npz"):
+        return _npz_member
+    if name.endswith(_NIFTI_SUFFIXES):
+        return _nifti
+    if name.endswith(_NRRD_SUFFIXES):
+        return _nrrd
+    return _dicom_file if name.endswith(_DICOM_SUFFIXES) or _has_dicom_magic(path) else _raster
 
 
 def _decoder_errors() -> tuple[type[Exception], ...]:
@@ -77,7 +80,7 @@ def _decoder_errors() -> tuple[type[Exception], ...]:
 
     return (
         ArithmeticError, AssertionError, AttributeError, BytesLengthException, EOFError, HeaderDataError, ImageDataError,
-        ImageFileError, InvalidDicomError, LookupError, MemoryError, NRRDError, OSError, RuntimeError, SyntaxError,
+        ImageFileError, InvalidDicomError, LookupError, MemoryError, NRRDError, OSError, RuntimeError, StopIteration, SyntaxError,
         TypeError, ValueError, struct.error, zipfile.BadZipFile, zlib.error,
     )  # fmt: skip
 
@@ -169,6 +172,48 @@ def _npz_member(image: Image, path: Path) -> Picture:
     return Picture(_window_2d(array, image.window), digest)
 
 
+def decode_labels(image: Image) -> np.ndarray:
+    """The stored integers of a label map, (H, W) or in RAS (X, Y, Z): no windowing, no palette, no rescaling.
+
+    PNG/TIFF (grey, palette, 1- or 16-bit), NIfTI, NRRD, npz (its array ``mask`` or its only one). Raises
+    :class:`ImageError`.
+    """
+    path = Path(image.path)
+    if image.kind != "2d":
+        return decode(image).array
+    try:
+        if path.name.lower().endswith(".npz"):
+            return _npz_labels(image, path)
+        from PIL import Image as PIL
+
+        with PIL.open(path) as picture:
+            _check_pixels(path, *picture.size)
+            array = np.asarray(picture)
+    except ImageError:
+        raise
+    except _decoder_errors() as error:
+        raise ImageError(f"{path}: the mask cannot be read ({type(error).__name__}: {str(error)[:200]})") from error
+    if array.ndim == 3:
+        if array.shape[2] != 2 and (array[..., :3] != array[..., :1]).any():
+            raise ImageError(f"{path}: a mask in colours; expected grey levels or a palette, one value a label")
+        array = array[..., 0]
+    return array
+
+
+def _npz_labels(image: Image, path: Path) -> np.ndarray:
+    from radbench.folder import read_mask
+
+    with np.load(path, allow_pickle=False) as archive:
+        names = archive.files
+    if image.member is None and {"bits", "shape"} <= set(names):
+        return read_mask(path)
+    member = image.member or ("mask" if "mask" in names else names[0] if len(names) == 1 else "")
+    from radbench.images.cache import npz_array
+
+    array, _ = npz_array(str(path), member)
+    return array if image.frame is None else array[image.frame]
+
+
 # --- DICOM ---
 
 
@@ -193,8 +238,8 @@ def _dicom_file(image: Image, path: Path) -> Picture:
     if index >= frames:
         raise ImageError(f"{path}: frame {index} asked for, the object has {frames}")
     array, steps = _dicom_values(dataset, index if frames > 1 else None)
-    if dataset.get("SamplesPerPixel", 1) == 3:
-        return Picture(to_uint8(array), digest, steps=tuple(steps))
+    if array.ndim == 3:
+        return Picture(_colour_uint8(array), digest, steps=tuple(steps))
     shown, more = _display(dataset, array, image.window)
     return Picture(shown, digest, steps=(*steps, *more))
 
@@ -226,19 +271,45 @@ def _functional_group(dataset: Any, index: int, name: str) -> Any | None:
 
 def _display(dataset: Any, values: np.ndarray, window: str | None) -> tuple[np.ndarray, list[str]]:
     """Display grey levels: our window if asked, else the object's VOI LUT or window, else its range; then MONOCHROME1."""
-    from pydicom.pixels import apply_voi_lut
+    from pydicom.pixels import apply_voi
 
-    if values.ndim == 3:
-        return to_uint8(values), []
     if window:
         shown, steps = apply_window(values.astype(np.float32), *preset(window)), [f"window {window}"]
-    elif "VOILUTSequence" in dataset or "WindowCenter" in dataset:
-        shown, steps = to_uint8(apply_voi_lut(values, dataset)), ["VOI LUT"]
+    elif dataset.get("VOILUTSequence"):
+        levels = apply_voi(values, dataset)
+        highest = 2 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
+        shown, steps = (levels / highest * 255).round().astype(np.uint8), ["VOI LUT"]
+    elif dataset.get("WindowCenter") is not None and dataset.get("WindowWidth") is not None:
+        shown, steps = _header_window(dataset, values), ["window of the header"]
     else:
         shown, steps = to_uint8(values), ["range"]
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
         return 255 - shown, [*steps, "MONOCHROME1 inverted"]
     return shown, steps
+
+
+def _header_window(dataset: Any, values: np.ndarray) -> np.ndarray:
+    """The object's first window on 0..255, by its VOI LUT function (DICOM PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
+    centre, width = (
+        float(v[0] if isinstance(v, list | tuple) or hasattr(v, "append") else v)
+        for v in (dataset.WindowCenter, dataset.WindowWidth)
+    )
+    function = str(dataset.get("VOILUTFunction") or "LINEAR")
+    x = values.astype(np.float64)
+    if function == "SIGMOID":
+        return (255 / (1 + np.exp(-4 * (x - centre) / width))).round().astype(np.uint8)
+    if function == "LINEAR_EXACT":
+        return apply_window(x, centre, width)
+    if width <= 1:
+        return np.where(x > centre - 0.5, 255, 0).astype(np.uint8)
+    return apply_window(x, centre - 0.5, width - 1)
+
+
+def _colour_uint8(values: np.ndarray) -> np.ndarray:
+    """Colour samples as 8 bits: the high byte of wider ones that use it."""
+    if values.dtype.itemsize == 1 or int(values.max(initial=0)) <= 255:
+        return values.astype(np.uint8)
+    return (values >> (8 * (values.dtype.itemsize - 1))).astype(np.uint8)
 
 
 def _multi_frame_volume(image: Image, path: Path, dataset: Any, digest: str) -> Picture:
@@ -256,8 +327,11 @@ def _multi_frame_volume(image: Image, path: Path, dataset: Any, digest: str) -> 
             positions.append([float(v) for v in place.ImagePositionPatient])
             axes = [float(v) for v in turn.ImageOrientationPatient]
             spacing = (float(measure.PixelSpacing[0]), float(measure.PixelSpacing[1]))
-    if axes is None or len(positions) != frames:
-        axes, positions = [1.0, 0, 0, 0, 1.0, 0], [[0.0, 0.0, float(i)] for i in range(frames)]
+    if axes is None or len(positions) != frames:  # a classic multi-frame object: spacing at best, no position
+        depth = float(dataset.get("SpacingBetweenSlices") or dataset.get("SliceThickness") or 1.0)
+        axes, positions = [1.0, 0, 0, 0, 1.0, 0], [[0.0, 0.0, depth * i] for i in range(frames)]
+        if dataset.get("PixelSpacing"):
+            spacing = (float(dataset.PixelSpacing[0]), float(dataset.PixelSpacing[1]))
     return _stack(image, path, planes, positions, axes, spacing, digest)
 
 
@@ -388,7 +462,11 @@ def _nrrd(image: Image, path: Path) -> Picture:
         array = _nrrd_gzip(path, header, start)  # reads no more than the header declares
     else:
         array, _ = nrrd.read(str(path))
-    affine = _nrrd_affine(header, array.ndim)
+    directions = header.get("space directions")
+    if array.ndim == 4 and directions is not None:  # the axis without a direction counts frames; it goes last
+        lists = [i for i, d in enumerate(directions) if d is None or np.isnan(np.asarray(d, float)).any()]
+        array = np.moveaxis(array, lists[0], -1) if lists else array
+    affine = _nrrd_affine(header)
     with path.open("rb") as f:
         digest = sha256(f.read()).hexdigest()
     return _to_ras(image, path, _single_volume(image, path, array), affine, digest)
@@ -406,7 +484,7 @@ def _nrrd_gzip(path: Path, header: Any, start: int) -> np.ndarray:
     return np.frombuffer(raw, dtype).reshape(sizes, order="F")
 
 
-def _nrrd_affine(header: Any, dimensions: int) -> np.ndarray:
+def _nrrd_affine(header: Any) -> np.ndarray:
     """Voxel to RAS mm, from space directions and origin (space left-posterior-superior unless said otherwise)."""
     affine = np.eye(4)
     directions = header.get("space directions")

@@ -62,7 +62,11 @@ def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             header = next(reader, None)
             if header is None:
                 raise DataError(f"{path}: empty, expected a header line")
+            if twice := [name for i, name in enumerate(header) if name in header[:i]]:
+                raise DataError(f"{path}: the column '{twice[0]}' stands twice in the header")
             for row in reader:
+                if not row:
+                    continue  # a blank line
                 if len(row) != len(header):
                     raise DataError(f"{path}, line {reader.line_num}: {len(row)} columns, the header has {len(header)}")
                 yield reader.line_num, dict(zip(header, row, strict=True))

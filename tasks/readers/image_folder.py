@@ -15,7 +15,6 @@ import numpy as np
 from radbench.tasks.readers.files import hash_listing
 
 from radbench.errors import DataError, ImageError
-from radbench.images import warm
 from radbench.records import Image, Labels, Sample
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
@@ -42,13 +41,12 @@ class ImageFolder:
 
     @cached_property
     def _kept(self) -> tuple[list[Path], list[Path]]:
-        futures = [warm(Image(str(p))) for p in self._files]
         kept: list[Path] = []
         removed: list[Path] = []
         vectors = np.empty((len(self._files), 32 * 32), np.float32)
-        for path, future in zip(self._files, futures, strict=True):
+        for path in self._files:
             try:
-                vector = future.result().vector(32)
+                vector = Image(str(path)).load().vector(32)
             except ImageError:
                 vector = np.zeros(32 * 32, np.float32)  # kept: it becomes a counted failure where it is asked
             if len(kept) and float((vectors[: len(kept)] @ vector).max()) > self._cosine:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,11 @@ _VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr")
 
 
 class Table:
-    """``split`` selects rows whose split column has that value; without such a column every row belongs to every split."""
+    """Rows of a split as samples; see :class:`radbench.taskfile.TaskFile` for the options.
+
+    Without a split column every row belongs to the default split; ``needs_split`` refuses that where the task names a split
+    or a support split, since it would then learn from what it is evaluated on.
+    """
 
     def __init__(
         self,
@@ -41,93 +47,128 @@ class Table:
         choices: Sequence[str] = (),
         strata: Sequence[str] = (),
         access: str = "private",
+        window: str | None = None,
+        needs_split: bool = False,
     ) -> None:
         self._table = require(Path(table), "the task's table")
-        self._images, self._columns, self._kind = images, dict(columns), kind
+        suffix = self._table.suffix.lower()
+        if suffix not in (".csv", ".jsonl") or not self._table.is_file():
+            raise DataError(
+                f"{self._table}: expected a .csv or .jsonl file", remedy="save the table as CSV or JSON lines"
+            )
+        self._rows = csv_rows if suffix == ".csv" else json_lines
+        self._images, self._columns, self._kind, self._window = images, dict(columns), kind, window
         self._choices, self._strata, self._access = frozenset(choices), tuple(strata), access
-        rows = csv_rows if self._table.suffix.lower() == ".csv" else json_lines
-        self._rows = rows
+        self._needs_split = needs_split
+        self._split_column = self._columns.get("split", "split")
+        # What a row means, besides the table's own bytes; not where the folder lies on this machine.
+        self._options = repr((sorted(self._columns.items()), kind, sorted(choices), self._strata, window))
 
     def samples(self, split: str) -> Iterator[Sample]:
-        names: dict[str, str] | None = None
-        renamed: list[tuple[str, str]] = []
-        split_column = self._columns.get("split", "split")
+        renamed = [(ours, theirs) for ours, theirs in self._columns.items() if ours != theirs]
+        checked = False
         for line, row in self._rows(self._table):
-            if names is None:
-                names = self._resolve(row)
-                renamed = [(ours, theirs) for ours, theirs in names.items() if ours != theirs]
-            if split_column in row and str(row[split_column]) != split:
-                continue
+            if not checked:
+                self._check_columns(row)
+                checked = True
+            if self._split_column in row:
+                if str(row[self._split_column]) != split:
+                    continue
+            elif self._needs_split:
+                raise DataError(
+                    f"{self._table}, line {line}: no column '{self._split_column}', but the task asks for the split '{split}'",
+                    remedy="add the column, or use support: leave-one-cluster-out",
+                )
             try:
-                for ours, theirs in renamed:
-                    row[ours] = row[theirs]  # prompts may name a column either way
-                sample = self._sample(row, line, names)
+                if renamed:
+                    row.update([(ours, row[theirs]) for ours, theirs in renamed])  # prompts may use either name
+                sample = self._sample(row, line)
             except KeyError as missing:
                 raise DataError(
                     f"{self._table}, line {line}: no column {missing}, which the first row has; it has {', '.join(row)}"
                 ) from None
             yield sample
 
-    def _resolve(self, first: Mapping[str, Any]) -> dict[str, str]:
-        """Our fields that the table has, with its names. Raises :class:`DataError` naming what is missing."""
-        wrong = {ours: theirs for ours, theirs in self._columns.items() if theirs not in first}
-        ours = ("id", "image", "images", "question", "prompt", "answer", "options", "mask", "boxes", "cluster")
-        names = {o: self._columns.get(o, o) for o in ours if self._columns.get(o, o) in first}
-        if "question" not in names and "prompt" in names:
-            names["question"] = names["prompt"]
-        missing = [c for c in _REQUIRED[self._kind] if c not in names] + [
+    def _check_columns(self, first: Mapping[str, Any]) -> None:
+        """Raise :class:`DataError` naming what the first row lacks."""
+        wrong = [f"{ours} -> '{theirs}'" for ours, theirs in self._columns.items() if theirs not in first]
+        there = first.keys() | self._columns.keys()
+        if "prompt" in there:
+            there = there | {"question"}
+        missing = [c for c in _REQUIRED[self._kind] if c not in there] + [
             f"strata {a}" for a in self._strata if a not in first
         ]
         if wrong or missing:
-            what = [f"{ours} -> '{theirs}'" for ours, theirs in wrong.items()] + missing
             raise DataError(
-                f"{self._table}: a {self._kind} table needs the columns {', '.join(what)}; it has {', '.join(map(str, first))}",
-                remedy="name them under data: columns: in the task file",
+                f"{self._table}: a {self._kind} table needs the columns {', '.join(wrong + missing)}; "
+                f"it has {', '.join(map(str, first))}",
+                remedy="name them under data: columns: in the task file (a CSV is separated by commas)",
             )
-        return names
 
-    def _sample(self, row: dict[str, Any], line: int, names: Mapping[str, str]) -> Sample:
-        options = row.get("options") if "options" in names else None
+    def _sample(self, row: dict[str, Any], line: int) -> Sample:
+        if self._kind == "vqa":
+            if "question" not in row:
+                row["question"] = row["prompt"]
+            if not row["question"] or not isinstance(row["question"], str):
+                raise self._bad(line, "question", row["question"], "a text")
+        options, cluster = row.get("options"), row.get("cluster")
         return Sample(
-            str(row["id"]) if "id" in names else f"line-{line}",
-            str(row["cluster"]) if "cluster" in names else None,
+            str(row["id"]) if "id" in row else f"line-{line}",
+            None if cluster is None or cluster == "" else str(cluster),
             {"answer": self._target(row, line)},
-            self._pictures(row) if "image" in names or "images" in names else (),
+            self._pictures(row, line) if "image" in row or "images" in row else (),
             row,
-            tuple(_list(options, line, self._table)) if options else (),
+            tuple(map(str, _list(options, line, self._table))) if options else (),
             {axis: str(row[axis]) for axis in self._strata if row.get(axis) not in (None, "")}
             if self._strata
             else EMPTY,
         )
 
-    def _pictures(self, row: dict[str, Any]) -> tuple[Image, ...]:
-        value = row.get("image") or row.get("images")
-        if not value:
-            return ()
-        paths = value if isinstance(value, list) else str(value).split(";")
-        return tuple(self._picture(str(p).strip()) for p in paths)
+    def _bad(self, line: int, column: str, value: Any, expected: str) -> DataError:
+        return DataError(f"{self._table}, line {line}: {column} is {shown(value, self._access)}, expected {expected}")
+
+    def _pictures(self, row: dict[str, Any], line: int) -> tuple[Image, ...]:
+        value = row["image"] if "image" in row else row["images"]
+        paths = [str(p).strip() for p in (value if isinstance(value, list) else str(value or "").split(";"))]
+        if not any(paths):
+            raise self._bad(line, "image", value, "a path (leave the column out where questions have no picture)")
+        return tuple(self._picture(p) for p in paths if p)
 
     def _picture(self, name: str) -> Image:
+        """A path below the image folder; ``file.npz#member`` or ``file.npz#member#index`` for arrays."""
+        name, _, member = name.partition("#")
+        member, _, index = member.partition("#")
         path = os.path.join(self._images, name)
+        frame = int(index) if index.isdigit() else None
         if name.lower().endswith(_VOLUME_SUFFIXES):
-            return Image(path, kind="volume")
-        return Image(path, kind="series") if os.path.isdir(path) else Image(path)
+            return Image(path, kind="volume", window=self._window)
+        if "\0" not in path and os.path.isdir(path):
+            return Image(path, kind="series", window=self._window)
+        return Image(path, member or None, frame, window=self._window)
 
     def _target(self, row: dict[str, Any], line: int) -> Target:
         kind = self._kind
         if kind == "segmentation":
-            return Mask(image=self._picture(str(row["mask"])))
+            return self._mask(row["mask"], line)
         if kind == "detection":
             return Boxes(tuple(self._box(item, line) for item in _list(row["boxes"], line, self._table)))
         value = row["answer"]
-        if value is None or value == "":
+        if kind == "multilabel":
+            items = value if isinstance(value, list) else str(value or "").split(";")
+            return Labels(tuple(self._label(str(v).strip(), line) for v in items if str(v).strip()))
+        if value is None or value == "" or value == []:
             raise DataError(f"{self._table}, line {line}: the answer is empty", remedy="remove the row or fill it in")
+        if isinstance(value, dict):
+            raise self._bad(line, "answer", value, "a text, a number or a list of texts")
         if kind == "classification":
             return Labels((self._label(str(value), line),))
-        if kind == "multilabel":
-            items = value if isinstance(value, list) else str(value).split(";")
-            return Labels(tuple(self._label(str(v).strip(), line) for v in items if str(v).strip()))
         return Text(tuple(map(str, value)) if isinstance(value, list) else (str(value),))
+
+    def _mask(self, value: Any, line: int) -> Mask:
+        image = self._picture(str(value)) if value else None
+        if image is None or image.kind == "series" or "missing" in image.key():
+            raise self._bad(line, "mask", value, "the path of a mask file that exists, below the image folder")
+        return Mask(image=replace(image, window=None))
 
     def _label(self, label: str, line: int) -> str:
         if self._choices and label not in self._choices:
@@ -138,17 +179,18 @@ class Table:
         return label
 
     def _box(self, item: Any, line: int) -> Box:
+        expected = '{"label": name, "box": [x0, y0, x1, y1]} with x0 < x1 and y0 < y1, in pixels'
         try:
             x0, y0, x1, y1 = (float(c) for c in item["box"])
-            return Box(str(item["label"]), x0, y0, x1, y1)
+            label = self._label(str(item["label"]), line)
         except (TypeError, KeyError, ValueError):
-            raise DataError(
-                f"{self._table}, line {line}: box {shown(item, self._access)}, expected"
-                ' {"label": name, "box": [x0, y0, x1, y1]}'
-            ) from None
+            raise self._bad(line, "boxes", item, expected) from None
+        if not (x0 < x1 and y0 < y1):
+            raise self._bad(line, "boxes", item, expected)
+        return Box(label, x0, y0, x1, y1)
 
     def fingerprint(self) -> str:
-        return hash_files([self._table])
+        return sha256(f"{hash_files([self._table])} {self._options}".encode()).hexdigest()[:16]
 
 
 def _list(value: Any, line: int, path: Path) -> list[Any]:

@@ -151,7 +151,9 @@ def test_doctor_names_the_command_that_helps(tmp_path: Path) -> None:
 
 def test_init_writes_a_task_that_runs(tmp_path: Path) -> None:
     assert radbench("init", "mine", cwd=tmp_path).returncode == 0
-    row = {"id": "a", "image": "", "question": "Is there an effusion?", "answer": "yes", "split": "test"}
+    file = tmp_path / "mine.yaml"
+    file.write_text(file.read_text().replace("    image: image ", "    # image: image "))  # questions without pictures
+    row = {"id": "a", "question": "Is there an effusion?", "answer": "yes", "split": "test"}
     (tmp_path / "samples.jsonl").write_text(json.dumps(row) + "\n")
     (tmp_path / "images").mkdir()
     done = radbench("run", "-m", "constant:yes", "-t", "mine.yaml", cwd=tmp_path)

@@ -37,7 +37,7 @@ ROW = {"id": "a", "question": "q?", "answer": "yes"}
 
 def test_a_table_becomes_samples(tmp_path: Path) -> None:
     first = {**ROW, "image": "x.png;y.nii.gz", "patient": 7, "sex": "F", "n": 3}
-    second = {**ROW, "id": "b", "answer": ["yes", "yeah"], "image": "", "patient": 8, "sex": "", "n": 4}
+    second = {**ROW, "id": "b", "answer": ["yes", "yeah"], "image": "z.png", "patient": 8, "sex": "", "n": 4}
     found = samples(write(tmp_path, [first, second], data={"columns": {"cluster": "patient"}}, strata=["sex"]))
     assert [i.kind for i in found[0].images] == ["2d", "volume"]
     assert (found[0].cluster, found[0].strata, found[1].strata) == ("7", {"sex": "F"}, {})
