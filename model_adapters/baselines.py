@@ -7,6 +7,7 @@ and so proves that parsing and scoring can reach the top.
 from __future__ import annotations
 
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -45,9 +46,9 @@ class Constant:
 
 
 class Random:
-    """One of the request's choices, uniformly, by a hash of seed and request; no text where there are no choices."""
+    """One of the request's choices, uniformly, by seed and sample; no text where there are no choices."""
 
-    capabilities = frozenset({"text", "blind", "multi_image", "volumes"})
+    capabilities = frozenset({"text", "blind", "by_sample", "multi_image", "volumes"})
 
     def __init__(self, seed: int = 0) -> None:
         self._seed = int(seed)
@@ -60,7 +61,8 @@ class Random:
             if not request.choices:
                 yield request, Answer(text="")
                 continue
-            draw = np.random.default_rng([self._seed, int.from_bytes(request.key[:8], "big")])
+            name = f"{request.task}|{request.sample}|{request.draw}".encode("utf-8", "surrogatepass")
+            draw = np.random.default_rng([self._seed, zlib.crc32(name)])
             yield request, Answer(text=request.choices[int(draw.integers(len(request.choices)))])
 
 
@@ -158,7 +160,7 @@ def target_text(target: Target) -> str:
     if isinstance(target, Text):
         return target.first
     if isinstance(target, Labels):
-        return ", ".join(target.names)
+        return ", ".join(target.names) or "none"
     if isinstance(target, Boxes):
         return json.dumps([{"label": b.label, "box": [b.x0, b.y0, b.x1, b.y1]} for b in target.boxes])
     raise TypeError("a mask has no text form")

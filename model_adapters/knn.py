@@ -12,22 +12,20 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import SequenceMatcher
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 from radbench.model_adapters.baselines import resample_nearest, scale_box, target_answer, target_text
 
-from radbench.errors import ConfigError, ImageError
+from radbench.errors import ConfigError, ImageError, shown
 from radbench.images import warm
-from radbench.records import Answer, Boxes, Image, Labels, Mask, Request
+from radbench.records import Answer, Boxes, Failure, Image, Labels, Mask, Request
 
 if TYPE_CHECKING:
     from radbench.task import Support, Task
 
 _SIDE = 32
 _SIDE_3D = 16
-_BATCH = 64
 _SAME = 1e-6  # similarities closer than this are a tie: several annotations of one picture
 
 log = logging.getLogger("radbench")
@@ -60,11 +58,13 @@ class Knn:
         self._pools[task.name] = _Pool(task, support, self._k)
 
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Answer]]:
-        stream = iter(requests)
-        while batch := list(islice(stream, _BATCH)):
-            queries = np.stack([embed(r.images) for r in batch])
-            for request, query in zip(batch, queries, strict=True):
-                yield request, self._pools[request.task].answer(request, query)
+        for request in requests:
+            try:
+                query = embed(request.images)
+            except ImageError as error:
+                yield request, Answer(failure=Failure("input", error.message))
+                continue
+            yield request, self._pools[request.task].answer(request, query)
 
 
 class _Pool:
@@ -82,9 +82,13 @@ class _Pool:
                 vectors.append(embed(request.images))
                 kept.append(position)
             except ImageError as error:
-                log.warning("task %s: a support picture is left out: %s", task.name, error.message)
+                log.warning(
+                    "task %s: a support picture is left out: %s", task.name, shown(error.message, task.access, 300)
+                )
         if not kept:
             raise ConfigError(f"task '{task.name}': no usable picture in the support split '{task.support}'")
+        if len({len(v) for v in vectors}) > 1:
+            raise ConfigError(f"task '{task.name}': pictures and volumes in one support split have no common embedding")
         self._vectors = np.stack(vectors)
         self._clusters = np.array([support.cluster_of(p) for p in kept])
         self._targets = [support.samples[p].targets[task.target] for p in kept]
@@ -92,6 +96,8 @@ class _Pool:
         self._images = [support.requests[p].images for p in kept]
 
     def answer(self, request: Request, query: np.ndarray) -> Answer:
+        if len(query) != self._vectors.shape[1]:
+            return Answer(failure=Failure("input", "a picture among volumes, or the other way round"))
         similarity = self._vectors @ query
         if self._held_out is not None:
             similarity = np.where(self._clusters == self._held_out[request.sample], -np.inf, similarity)

@@ -1,7 +1,8 @@
 """Predictions from a file: what ``radbench score --predictions`` and other harnesses' outputs come through.
 
-JSON lines ``{"task", "sample", "text" | "boxes" | "mask"}``: boxes are ``[label, x0, y0, x1, y1(, score)]`` in pixels,
-a mask is the path of an npz beside the file. Answer files of radbench have these fields, so they replay too.
+JSON lines ``{"task", "sample", "text" | "boxes" | "mask"}``. Boxes: a list of ``{"label", "box": [x0, y0, x1, y1]}`` or
+``[label, x0, y0, x1, y1(, score)]``, in pixels. Mask: the path, relative to the file, of a PNG, NIfTI, NRRD or npz (array
+``mask``). Answer files of radbench have these fields, so they replay too.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from radbench.errors import ConfigError, DataError
-from radbench.folder import read_mask
+from radbench.errors import ConfigError, DataError, ImageError
+from radbench.images import load_mask
 from radbench.images.decode import file_sha256
-from radbench.records import Answer, Box, Failure, Request
+from radbench.records import Answer, Box, Failure, FailureKind, Image, Mask, Request
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Replay:
@@ -25,32 +29,34 @@ class Replay:
     raw_argument = True
 
     def __init__(self, path: str) -> None:
-        self._path = Path(str(path))
+        self._path = Path(path).expanduser()
         if not self._path.is_file():
             raise ConfigError(f"{path}: no such predictions file", remedy="give a JSON-lines file: replay:FILE")
-        self._offsets: dict[tuple[str, str], int] = {}
-        self._asked: set[tuple[str, str]] = set()
+        self._offsets: dict[tuple[str, str, int], int] = {}
+        self._asked: set[tuple[str, str, int]] = set()
         offset = 0
         with self._path.open("rb") as f:
             for number, line in enumerate(f, 1):
                 if line.strip():
                     record = self._record(line, number)
-                    key = (record["task"], record["sample"])
-                    if key in self._offsets and not record.get("draw"):
+                    key = (record["task"], record["sample"], int(record.get("draw", 0)))
+                    if key in self._offsets and "status" not in record:  # our own files may hold a retried answer
                         raise DataError(
-                            f"{self._path}, line {number}: a second prediction for sample '{key[1]}' of '{key[0]}'"
+                            f"{self._path}, line {number}: a second prediction for one sample of '{key[0]}'"
                         )
-                    self._offsets.setdefault(key, offset)
+                    self._offsets[key] = offset
                 offset += len(line)
 
     def _record(self, line: bytes, number: int) -> dict[str, Any]:
         where = f"{self._path}, line {number}"
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{where}: not JSON ({error})") from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise DataError(f"{where}: not JSON in UTF-8 ({error})") from None
         if not isinstance(record, dict) or not all(isinstance(record.get(k), str) for k in ("task", "sample")):
             raise DataError(f"{where}: expected an object with the texts 'task' and 'sample'")
+        if not isinstance(record.get("text", ""), str):
+            raise DataError(f"{where}: 'text' is {type(record['text']).__name__}, expected a text")
         if not any(k in record for k in ("text", "boxes", "mask", "status")):
             raise DataError(f"{where}: it has none of 'text', 'boxes', 'mask'; found {sorted(record)}")
         return record
@@ -61,12 +67,17 @@ class Replay:
     @property
     def unused(self) -> list[tuple[str, str]]:
         """(task, sample) of predictions that no task of the run asked for: a wrong id, most often."""
-        return [key for key in self._offsets if key not in self._asked]
+        return [key[:2] for key in self._offsets if key not in self._asked]
+
+    @property
+    def used(self) -> int:
+        """How many predictions a sample asked for."""
+        return len(self._asked)
 
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Answer]]:
         with self._path.open("rb") as f:
             for request in requests:
-                key = (request.task, request.sample)
+                key = (request.task, request.sample, request.draw)
                 if key not in self._offsets:
                     yield request, Answer(failure=Failure("empty", f"no prediction in {self._path.name}"))
                     continue
@@ -76,14 +87,27 @@ class Replay:
 
     def _answer(self, record: Mapping[str, Any]) -> Answer:
         status = record.get("status", "ok")
+        failure = Failure(status, record.get("message", "")) if status in get_args(FailureKind) else None
         try:
-            boxes = record.get("boxes")
-            text = record.get("text")
             return Answer(
-                text=text if text is None else str(text),
-                boxes=None if boxes is None else tuple(Box(str(b[0]), *(float(c) for c in b[1:])) for b in boxes),
-                mask=read_mask(self._path.parent / record["mask"]) if "mask" in record else None,
-                failure=None if status == "ok" else Failure(status, record.get("message", "")),
+                text=record.get("text"),
+                boxes=tuple(_box(b) for b in record["boxes"]) if "boxes" in record else None,
+                mask=self._mask(str(record["mask"])) if "mask" in record else None,
+                failure=failure,
             )
-        except (TypeError, ValueError, IndexError, KeyError, OSError) as error:
+        except (TypeError, ValueError, IndexError, KeyError) as error:
             return Answer(failure=Failure("unparsable", f"{type(error).__name__}: {error}"[:300]))
+        except ImageError as error:
+            return Answer(failure=Failure("input", error.message))
+
+    def _mask(self, name: str) -> np.ndarray:
+        volume = name.lower().endswith((".nii", ".nii.gz", ".nrrd", ".nhdr"))
+        return load_mask(Mask(image=Image(str(self._path.parent / name), kind="volume" if volume else "2d")))
+
+
+def _box(item: Any) -> Box:
+    if isinstance(item, dict):
+        x0, y0, x1, y1 = (float(c) for c in item["box"])
+        return Box(str(item["label"]), x0, y0, x1, y1, float(item.get("score", 1.0)))
+    label, *numbers = item
+    return Box(str(label), *(float(c) for c in numbers))

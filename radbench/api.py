@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from radbench.errors import Exit
+from radbench.errors import Exit, Interrupted
 from radbench.folder import RunFolder, Shard
 from radbench.images import cache_clear
 from radbench.plan import Plan, RunConfig, make_plan
@@ -48,6 +48,7 @@ class Evaluation:
             return Exit.OK
         tasks = self.results["tasks"].values()
         too_many = any(sum(t["failures"].values()) > allowed_failures * max(t["n"], 1) for t in tasks)
+        too_many |= any(0 < t["n"] == t["failures"].get("input") for t in tasks)  # not one picture could be read
         return Exit.INCOMPLETE if too_many or not self.results["complete"] else Exit.OK
 
 
@@ -56,7 +57,7 @@ def evaluate(
     tasks: str | Iterable[str],
     *,
     out: str | Path | None = None,
-    data: str | Path | Iterable[str | Path] = (),
+    data: str | Path | Iterable[str | Path] | None = None,
     seed: int = 0,
     limit: int | None = None,
     draws: int = 1,
@@ -72,7 +73,7 @@ def evaluate(
     folder a dataset, or ``NAME=PATH`` entries. Raises :class:`radbench.RadbenchError`.
     """
     names = (tasks,) if isinstance(tasks, str) else tuple(tasks)
-    places = (str(data),) if isinstance(data, str | Path) else tuple(str(d) for d in data)
+    places = (str(data),) if isinstance(data, str | Path) else tuple(str(d) for d in data or ())
     spec = model if isinstance(model, str) else f"python:{getattr(model, '__name__', type(model).__name__)}"
     config = RunConfig(spec, names, places, seed, limit, draws, resamples, level)
     return run(
@@ -95,25 +96,31 @@ def run(
     from radbench.scoring import score, settled_results
 
     cache_clear()  # files may have changed since an earlier run of this process
-    plan = make_plan(config.anchored(), model)
-    folder = RunFolder(path)
-    folder.claim(plan.manifest(), plan.identity())
-    with _run_log(folder):
-        if (results := settled_results(folder, plan)) is not None:
-            return Evaluation(path, results, Outcome())
-        log.info("session of shard %s starts: %s on %s", shard.stem, config.model, ", ".join(config.tasks))
-        outcome = answer_all(plan, folder, shard, progress)
-        log.info("asked %d, had %d, failures %s", outcome.asked, outcome.reused, dict(outcome.failures))
-        if shard.count > 1 and (waiting := unanswered(plan, folder)):
-            return Evaluation(path, None, outcome, waiting)
-        return Evaluation(path, score(plan, folder), outcome)
+    try:
+        plan = make_plan(config.anchored(), model)
+        folder = RunFolder(path)
+        folder.claim(plan.manifest(), plan.identity())
+        with _run_log(folder):
+            settled = settled_results(folder, plan)
+            if settled is not None and not any(p.pictures for p in plan.tasks):
+                return Evaluation(path, settled, Outcome())  # with pictures their keys are looked at: one may be new
+            log.info("session of shard %s starts: %s on %s", shard.stem, config.model, ", ".join(config.tasks))
+            outcome = answer_all(plan, folder, shard, progress)
+            log.info("asked %d, had %d, failures %s", outcome.asked, outcome.reused, dict(outcome.failures))
+            if shard.count > 1 and (waiting := unanswered(plan, folder)):
+                return Evaluation(path, None, outcome, waiting)
+            if settled is not None and not outcome.asked:
+                return Evaluation(path, settled, outcome)
+            return Evaluation(path, score(plan, folder), outcome)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; what was answered is in {path}", remedy=f"radbench resume {path}") from None
 
 
 def unanswered(plan: Plan, folder: RunFolder) -> int:
-    """How many distinct requests of a run have no final answer yet."""
+    """How many distinct requests of a run have no answer at all yet; failures that a resume asks again are not waited for."""
     from radbench.folder import DoneKeys
 
-    done = DoneKeys(folder.answer_files())
+    done = DoneKeys(folder.answer_files(), final_only=False)
     return sum(
         sum(done.missing([task.renderer.key(s, d) for s in batch for d in range(task.renderer.draws)]))
         for task in plan.tasks
@@ -123,7 +130,8 @@ def unanswered(plan: Plan, folder: RunFolder) -> int:
 
 def default_folder(config: RunConfig) -> Path:
     """``runs/<model>-<tasks>``: the same arguments find the same folder, so that running again goes on."""
-    name = f"{config.model}-{'+'.join(config.tasks)}"
+    tasks = [Path(t).stem if t.endswith((".yaml", ".yml")) else t for t in config.tasks]
+    name = f"{config.model}-{'+'.join(tasks)}"
     slug = re.sub(r"[^\w.=+-]+", "-", name).strip("-")
     if len(slug) > 80:
         slug = f"{slug[:70]}-{sha256(name.encode()).hexdigest()[:8]}"

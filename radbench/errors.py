@@ -46,6 +46,10 @@ class ConfigError(RadbenchError):
     """A task file, run configuration or argument is wrong."""
 
 
+class ModelError(RadbenchError):
+    """A model broke its contract or stopped; the answers so far are on disk."""
+
+
 class ResumeError(RadbenchError):
     """A run folder belongs to other work, or is in use."""
 

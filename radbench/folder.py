@@ -97,7 +97,7 @@ def read_mask(path: Path) -> np.ndarray:
     """A mask written by :func:`write_mask`, or an npz with an array ``mask``."""
     import numpy as np
 
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         if "mask" in archive.files:
             return archive["mask"].astype(bool)
         shape = tuple(int(s) for s in archive["shape"])
@@ -143,7 +143,7 @@ class RunFolder:
         file = self.path / MANIFEST
         try:
             return json.loads(file.read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise ResumeError(
                 f"{self.path} is no run folder: it has no {MANIFEST}",
                 remedy="radbench run --model NAME --tasks NAME makes one",
@@ -159,22 +159,41 @@ class RunFolder:
         ``identity`` is the part of the manifest that must not differ between sessions. Raises :class:`ResumeError`
         with the difference.
         """
-        self.answers.mkdir(parents=True, exist_ok=True)
         file = self.path / MANIFEST
-        text = json.dumps({**manifest, "identity": identity}, indent=1, sort_keys=True, default=str)
-        partial = self.path / f".manifest.{os.getpid()}"
-        partial.write_text(text + "\n")
         try:
+            if self.path.is_dir() and not file.exists() and next(self.path.iterdir(), None) is not None:
+                raise ResumeError(
+                    f"{self.path} holds other files and no run", remedy="choose an empty or new folder with --out"
+                )
+            self.answers.mkdir(parents=True, exist_ok=True)
+            self._claim(file, manifest, identity)
+        except OSError as error:
+            raise RadbenchError(
+                f"{self.path}: the run folder cannot be made ({error.strerror or error})",
+                remedy="choose another folder with --out, or free space",
+            ) from error
+
+    def check(self, identity: Mapping[str, Any]) -> None:
+        """Raise :class:`ResumeError` with the difference where the folder holds other work."""
+        differences = list(
+            _differences(self.manifest.get("identity", {}), json.loads(json.dumps(identity, default=str)))
+        )
+        if differences:
+            raise ResumeError(
+                f"{self.path} holds another run; it differs in\n    " + "\n    ".join(differences),
+                remedy="choose another --out, or use the same arguments, data and model to go on with it",
+            ) from None
+
+    def _claim(self, file: Path, manifest: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+        text = json.dumps({**manifest, "identity": identity}, indent=1, sort_keys=True, default=str)
+        partial = self.answers / f".manifest.{os.getpid()}"
+        try:
+            partial.write_text(text + "\n")
             os.link(partial, file)  # fails where another worker was first: exactly one manifest, written whole
         except FileExistsError:
-            differences = list(_differences(self.manifest.get("identity", {}), json.loads(text)["identity"]))
-            if differences:
-                raise ResumeError(
-                    f"{self.path} holds another run; it differs in\n    " + "\n    ".join(differences),
-                    remedy="choose another --out, or run with the same arguments, data and model to go on with it",
-                ) from None
+            self.check(identity)
         finally:
-            partial.unlink()
+            partial.unlink(missing_ok=True)
 
     def answer_files(self) -> list[Path]:
         return sorted(self.answers.glob("*.jsonl")) if self.answers.exists() else []
@@ -253,6 +272,8 @@ class AnswerWriter:
             if self._error is None:
                 self.flush()
                 os.fsync(self._file.fileno())
+            elif kind is None:
+                raise self._error  # the timer's flush failed after the last append
         finally:
             self._file.close()  # also gives the lock back
 
@@ -341,12 +362,13 @@ def scan(files: list[Path]) -> Iterator[tuple[bytes, bool, int, int, int]]:
 class DoneKeys:
     """The keys already answered, 16 bytes each: a sorted array for those on disk, a set for this session's."""
 
-    def __init__(self, files: list[Path]) -> None:
+    def __init__(self, files: list[Path], final_only: bool = True) -> None:
+        """With ``final_only=False`` failures that are asked again count as answered too."""
         import numpy as np
 
         packed = bytearray()
         for key, final, *_ in scan(files):
-            if final:
+            if final or not final_only:
                 packed += key
         self._written = np.sort(_as_keys(packed))
         self._new: set[bytes] = set()

@@ -6,7 +6,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from radbench import __version__
 from radbench.errors import ConfigError, DataError
 from radbench.records import Fitted, Model, Sample, Told
 from radbench.registry import all_groups, find_metric, find_model, find_tasks
-from radbench.task import DataLocations, Group, Parser, Reader, Renderer, Support, Task, support_of
+from radbench.task import DataLocations, Group, Parser, Reader, Renderer, Task, support_of
 
 _RECORDED_PACKAGES = ("numpy", "pillow", "pydicom", "nibabel", "pynrrd", "torch", "transformers")
 
@@ -34,6 +34,17 @@ class RunConfig:
     resamples: int = 1000
     level: float = 0.95
 
+    def __post_init__(self) -> None:
+        """Raise :class:`ConfigError` on a number out of range."""
+        whole = {"seed": (self.seed, 0), "draws": (self.draws, 1), "resamples": (self.resamples, 1)}
+        if self.limit is not None:
+            whole["limit"] = (self.limit, 1)
+        for name, (value, least) in whole.items():
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ConfigError(f"{name} is {value!r}, expected a whole number of at least {least}")
+        if not 0 < self.level < 1:
+            raise ConfigError(f"level is {self.level!r}, expected a number between 0 and 1, such as 0.95")
+
     def anchored(self) -> RunConfig:
         """With absolute paths of data and task files, so that a run goes on from any working directory."""
         tasks = tuple(str(Path(t).resolve()) if t.endswith((".yaml", ".yml")) else t for t in self.tasks)
@@ -49,14 +60,20 @@ class RunConfig:
 
 @dataclass(frozen=True, slots=True)
 class TaskPlan:
-    """One task of a run with its reader opened and its renderer keyed to the model."""
+    """One task of a run with its reader opened and its renderer keyed to the model.
+
+    ``support`` is the digest of what a fitted model learned from, None for other models; ``pictures`` whether the first
+    sample has any.
+    """
 
     task: Task
     reader: Reader
     renderer: Renderer
     parser: Parser
-    support: Support | None
     limit: int | None
+    support: str | None
+    by_sample: bool
+    pictures: bool
 
     def samples(self) -> Iterator[Sample]:
         """The samples of the run, in the task's order; the limit applied."""
@@ -70,29 +87,31 @@ class TaskPlan:
         total: int = count(self.task.split)
         return min(total, self.limit or total) * self.renderer.draws
 
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for answers of the task to belong together."""
+        return {
+            **self.task.describe(),
+            "data": self.reader.fingerprint(),
+            "support_digest": self.support,
+            "by_sample": self.by_sample,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run ready to start: nothing has been asked yet."""
+    """A run ready to start, or to be scored: then ``model`` is None and its fingerprint the manifest's."""
 
     config: RunConfig
-    model: Model
+    model: Model | None
     tasks: tuple[TaskPlan, ...]
     groups: tuple[Group, ...]
-    model_fingerprint: Mapping[str, str] = field(default_factory=dict)
+    model_fingerprint: Mapping[str, str]
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for answers to belong together."""
         return {
             "model": dict(self.model_fingerprint),
-            "tasks": {
-                p.task.name: {
-                    **p.task.describe(),
-                    "data": p.reader.fingerprint(),
-                    "support": p.support.digest if p.support else None,
-                }
-                for p in self.tasks
-            },
+            "tasks": {p.task.name: p.identity() for p in self.tasks},
             "seed": self.config.seed,
             "limit": self.config.limit,
             "draws": self.config.draws,
@@ -120,40 +139,90 @@ def make_plan(config: RunConfig, model: Model | Callable[..., Any] | None = None
     ``model`` overrides the configuration's spec with a Python object. Raises :class:`ConfigError` on unknown names and
     :class:`DataError` where a dataset is missing or empty.
     """
+    tasks = _resolve_tasks(config)
+    resolved = find_model(config.model if model is None else model)
+    fingerprint = resolved.fingerprint()
+    if not isinstance(fingerprint, Mapping):
+        raise ConfigError(
+            f"model '{config.model}': fingerprint() gave {type(fingerprint).__name__}, expected a mapping of texts"
+        )
+    fingerprint = {str(k): str(v) for k, v in fingerprint.items()}
+    plans = []
+    for task, reader in _opened(tasks, config):
+        digest, held_out = None, False
+        if isinstance(resolved, Fitted):
+            support = support_of(task, reader, config.seed)
+            resolved.fit(task, support)
+            digest, held_out = support.digest, support.held_out is not None
+        if isinstance(resolved, Told):
+            resolved.tell(task, reader.samples(task.split))
+        by_sample = held_out or "by_sample" in resolved.capabilities
+        plans.append(_plan_task(task, reader, fingerprint, digest, by_sample, config))
+    return Plan(config, resolved, tuple(plans), _groups_of(tasks), fingerprint)
+
+
+def scoring_plan(manifest: Mapping[str, Any]) -> Plan:
+    """The plan of a run that only needs scoring: tasks and data from its manifest, no model."""
+    config = RunConfig.from_dict(manifest["config"])
+    tasks = _resolve_tasks(config)
+    identity = manifest["identity"]
+    fingerprint = identity["model"]
+    plans = []
+    for task, reader in _opened(tasks, config):
+        stored = identity["tasks"].get(task.name, {})
+        plans.append(
+            _plan_task(task, reader, fingerprint, stored.get("support_digest"), bool(stored.get("by_sample")), config)
+        )
+    return Plan(config, None, tuple(plans), _groups_of(tasks), fingerprint)
+
+
+def _resolve_tasks(config: RunConfig) -> list[Task]:
     tasks = find_tasks(config.tasks)
     if not tasks:
         raise ConfigError("no task given", remedy="radbench list tasks")
     for task in tasks:
         for name in task.metrics:
             find_metric(name)  # a misspelt metric is known before a single question is asked
-    resolved = find_model(config.model if model is None else model)
+    return tasks
+
+
+def _opened(tasks: list[Task], config: RunConfig) -> list[tuple[Task, Reader]]:
+    """Every task with its reader: all datasets are there before anything is asked."""
     locations = DataLocations.parse(config.data)
-    fingerprint = dict(resolved.fingerprint())
-    plans = tuple(_plan_task(task, resolved, fingerprint, locations, config) for task in tasks)
+    return [(task, task.dataset.open(locations)) for task in tasks]
+
+
+def _groups_of(tasks: list[Task]) -> tuple[Group, ...]:
     names = {t.name for t in tasks}
-    groups = tuple(g for g in all_groups() if names.issuperset(g.members))
-    return Plan(config, resolved, plans, groups, fingerprint)
+    return tuple(g for g in all_groups() if names.issuperset(g.members))
 
 
 def _plan_task(
-    task: Task, model: Model, fingerprint: Mapping[str, str], locations: DataLocations, config: RunConfig
+    task: Task, reader: Reader, fingerprint: Mapping[str, str], support: str | None, by_sample: bool, config: RunConfig
 ) -> TaskPlan:
-    reader = task.dataset.open(locations)
-    if next(iter(reader.samples(task.split)), None) is None:
+    first = next(iter(reader.samples(task.split)), None)
+    if first is None:
         raise DataError(
             f"dataset '{task.dataset.name}' has no sample in split '{task.split}'",
             remedy=f"radbench describe {task.name}",
         )
-    support = None
-    if isinstance(model, Fitted):
-        support = support_of(task, reader, config.seed)
-        model.fit(task, support)
-    if isinstance(model, Told):
-        model.tell(task, reader.samples(task.split))
-    base = json.dumps([fingerprint, support.digest if support else None], sort_keys=True).encode()
-    by_sample = "by_sample" in model.capabilities or (support is not None and support.held_out is not None)
+    _check_metrics(task, first)
+    base = json.dumps([dict(fingerprint), support], sort_keys=True).encode()
     renderer = Renderer(task, config.seed, base, by_sample, config.draws)
-    return TaskPlan(task, reader, renderer, task.parse(), support, config.limit)
+    return TaskPlan(task, reader, renderer, task.parse(), config.limit, support, by_sample, bool(first.images))
+
+
+def _check_metrics(task: Task, first: Sample) -> None:
+    """Raise :class:`ConfigError` where a metric cannot score the task's kind of target."""
+    target = first.targets[task.target]
+    for name in task.metrics:
+        accepted = find_metric(name).accepts
+        if not isinstance(target, accepted):
+            kinds = " or ".join(t.__name__ for t in accepted)
+            raise ConfigError(
+                f"metric '{name}' scores {kinds} targets; task '{task.name}' has {type(target).__name__}",
+                remedy="radbench list metrics",
+            )
 
 
 def _package_versions() -> dict[str, str]:

@@ -192,6 +192,9 @@ class Request:
         return tuple(p for m in self.messages for p in m.content if isinstance(p, Image))
 
 
+FailureKind = Literal["transport", "input", "model", "refused", "empty", "cut_off", "unparsable"]
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why there is no usable answer.
@@ -200,7 +203,7 @@ class Failure:
     adapter raised), ``refused``, ``empty``, ``cut_off``, ``unparsable``.
     """
 
-    kind: Literal["transport", "input", "model", "refused", "empty", "cut_off", "unparsable"]
+    kind: FailureKind
     message: str = ""
 
 

@@ -18,7 +18,9 @@ def load_results(path: Path) -> dict[str, Any]:
     """results.json of a run. Raises :class:`DataError` where the run is not scored."""
     try:
         return json.loads((path / RESULTS).read_text())
-    except FileNotFoundError:
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path / RESULTS}: damaged ({error})", remedy=f"radbench score {path}") from None
+    except (FileNotFoundError, NotADirectoryError):
         RunFolder(path).manifest  # noqa: B018 - says so where this is no run at all
         raise DataError(
             f"{path} has no {RESULTS} yet", remedy=f"radbench resume {path}, or radbench score {path}"
@@ -54,7 +56,8 @@ def table(results: Mapping[str, Any]) -> str:
     for name, group in results["groups"].items():
         for metric, entry in group["metrics"].items():
             label = f"{metric} {ARROWS[entry['better']]} ({group['how']})"
-            rows.append([f"{name} (group)", label, number(entry["value"]), span(entry), str(group["n"]), ""])
+            marks = "" if group["clustered"] else " *"
+            rows.append([f"{name} (group)", label, number(entry["value"]), span(entry) + marks, str(group["n"]), ""])
     lines = [f"model: {results['model'].get('name', '?')}", ""]
     lines.append(aligned(["task", "metric", "value", percent, "n", "failed"], rows, right={2, 4, 5}))
     lines += ["", *notes(results)]
@@ -65,7 +68,11 @@ def notes(results: Mapping[str, Any]) -> list[str]:
     """What qualifies the table: partial runs, unclustered intervals, failures by kind, classes."""
     out = []
     if results["partial"]:
-        why = "limited" if results["complete"] else "answers are missing or failed in transport; resume the run"
+        why = (
+            "limited to the first samples"
+            if results["complete"]
+            else "answers are missing or are to be asked again; resume the run"
+        )
         out.append(f"PARTIAL: {why}. Not to be ranked.")
     if any(not t["clustered"] for t in results["tasks"].values()):
         out.append("* unclustered: the dataset names no patients, so the interval may be too narrow.")
@@ -75,6 +82,10 @@ def notes(results: Mapping[str, Any]) -> list[str]:
             out.append(f"{name}: failed answers score worst: {kinds}.")
         if task["unanswered"]:
             out.append(f"{name}: {task['unanswered']} samples have no answer yet.")
+        if task["unscorable"]:
+            out.append(
+                f"{name}: {task['unscorable']} samples left out, their reference masks cannot be read (run.log)."
+            )
         if task["classes"] and len(task["classes"]) <= 20:
             counts = ", ".join(f"{label} {count}" for label, count in task["classes"].items())
             out.append(f"{name}: n by class: {counts}.")
@@ -101,7 +112,7 @@ def differences(a: Path, b: Path) -> dict[str, dict[str, Any]]:
     """Per task and metric of two scored runs: ``a - b`` on their common samples with the paired interval."""
     import numpy as np
 
-    from radbench.scoring import as_entry, load_measures
+    from radbench.scoring import as_entry, load_measures, rounded
     from radbench.statistics import Measure, clusters_of, paired_difference
 
     first, second = load_results(a), load_results(b)
@@ -129,7 +140,8 @@ def differences(a: Path, b: Path) -> dict[str, dict[str, Any]]:
                 first["level"],
             ).items()
         }
-    return out
+    found: dict[str, dict[str, Any]] = rounded(out)
+    return found
 
 
 def difference_table(a: Path, b: Path, found: Mapping[str, Mapping[str, Any]]) -> str:
@@ -140,8 +152,8 @@ def difference_table(a: Path, b: Path, found: Mapping[str, Mapping[str, Any]]) -
         [
             task,
             f"{metric} {ARROWS[e['better']]}",
-            f"{e['value']:+.4f}",
-            f"[{e['low']:+.4f}, {e['high']:+.4f}]",
+            "-" if e["value"] is None else f"{e['value']:+.4f}",
+            "-" if e["low"] is None else f"[{e['low']:+.4f}, {e['high']:+.4f}]",
             str(e["n"]),
         ]
         for task, metrics in found.items()

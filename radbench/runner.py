@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Protocol
 
-from radbench.errors import DataError, ImageError, Interrupted
+from radbench.errors import DataError, ImageError, Interrupted, ModelError, RadbenchError, shown
 from radbench.folder import AnswerWriter, DoneKeys, RunFolder, Shard, encode_answer
 from radbench.images.picture import Picture
 from radbench.plan import Plan, TaskPlan
-from radbench.records import Answer, Failure, Request, Sample
+from radbench.records import Answer, Box, Failure, Request, Sample
 
 BATCH = 256
-LOOKAHEAD = 16  # requests whose pictures are decoded ahead of the model
+LOOKAHEAD = 16  # requests whose pictures are decoded ahead of the model; of volumes two
+
+log = logging.getLogger("radbench")
 
 
 class Progress(Protocol):
@@ -36,6 +40,7 @@ class Outcome:
     asked: int = 0
     reused: int = 0
     failures: Counter[str] = field(default_factory=Counter)
+    reasons: dict[tuple[str, str], str] = field(default_factory=dict)  # (task, kind) -> the first message
 
 
 def answer_all(plan: Plan, folder: RunFolder, shard: Shard, progress: Progress) -> Outcome:
@@ -65,24 +70,75 @@ class _Pass:
     outcome: Outcome
     progress: Progress
     hashes: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
+    open: set[bytes] = field(default_factory=set)  # keys the model was given and has not answered
+
+    def lent(self, requests: Iterator[Request]) -> Iterator[Request]:
+        """The requests, noting that the model now has them."""
+        for request in requests:
+            self.open.add(request.key)
+            yield request
+
+    def returned(self, given: object) -> tuple[Request, Answer]:
+        """What a model yielded, checked. Raises :class:`ModelError`."""
+        pair = given if isinstance(given, tuple) and len(given) == 2 else (None, None)
+        request, answer = pair
+        if not isinstance(request, Request) or not isinstance(answer, Answer):
+            raise ModelError(f"the model yielded {type(given).__name__}, expected a pair of the request and an Answer")
+        if request.key not in self.open:
+            raise ModelError("the model answered a request twice, or one it was not given")
+        self.open.remove(request.key)
+        return request, answer
 
     def record(self, request: Request, answer: Answer) -> None:
+        answer = normalised(answer)
         mask = None if answer.mask is None else self.writer.add_mask(request, answer.mask)
         self.writer.append(encode_answer(request, answer, self.hashes.pop(request.key, ()), mask))
         self.outcome.asked += 1
         if answer.failure is not None:
             self.outcome.failures[answer.failure.kind] += 1
+            self.outcome.reasons.setdefault((request.task, answer.failure.kind), answer.failure.message)
         self.progress.advance(1)
+
+
+def normalised(answer: Answer) -> Answer:
+    """An answer that can be written: texts as text, coordinates finite floats; else a counted failure."""
+    if answer.text is not None and not isinstance(answer.text, str):
+        return _unusable(f"text is {type(answer.text).__name__}")
+    if answer.mask is not None and not hasattr(answer.mask, "astype"):
+        return _unusable(f"mask is {type(answer.mask).__name__}, expected a bool array")
+    if answer.boxes is None:
+        return answer
+    try:
+        boxes = tuple(Box(str(b.label), *(float(c) for c in (b.x0, b.y0, b.x1, b.y1, b.score))) for b in answer.boxes)
+    except (AttributeError, TypeError, ValueError) as error:
+        return _unusable(f"boxes: {error}; expected radbench.Box with four numbers")
+    if not all(math.isfinite(c) for b in boxes for c in (b.x0, b.y0, b.x1, b.y1, b.score)):
+        return replace(answer, boxes=None, failure=Failure("unparsable", "a box coordinate is not finite"))
+    return replace(answer, boxes=boxes)
+
+
+def _unusable(why: str) -> Answer:
+    return Answer(failure=Failure("model", f"the model's answer cannot be used: {why}"))
 
 
 def _answer_task(plan: Plan, task_plan: TaskPlan, session: _Pass) -> None:
     shards = session.shard.count
     session.progress.start(task_plan.task.name, lambda: -(-task_plan.size() // shards))  # about an equal share
     pending = _pending(task_plan, session)
+    assert plan.model is not None  # a plan for scoring asks nothing
     if "blind" not in plan.model.capabilities:
         pending = _with_pictures(pending, session)
-    for request, answer in plan.model.answer(pending):
-        session.record(request, answer)
+    try:
+        for given in plan.model.answer(session.lent(pending)):
+            session.record(*session.returned(given))
+    except (RadbenchError, OSError):
+        raise
+    except Exception as error:
+        log.exception("the model stopped")
+        raise ModelError(
+            f"the model stopped on task '{task_plan.task.name}': {type(error).__name__}: {error}",
+            remedy="run.log has the traceback; the answers so far are safe: mend the model, then radbench resume",
+        ) from error
     session.progress.finish()
 
 
@@ -123,8 +179,6 @@ def _duplicate(plan: TaskPlan) -> DataError:
     positions: dict[str, int] = {}
     for position, sample in enumerate(plan.samples(), 1):
         if sample.id in positions:
-            from radbench.errors import shown
-
             return DataError(
                 f"task '{plan.task.name}': sample {position} has the id {shown(sample.id, plan.task.access)} of sample"
                 f" {positions[sample.id]}",
@@ -139,9 +193,12 @@ def _with_pictures(requests: Iterator[Request], session: _Pass) -> Iterator[Requ
     from radbench.images import warm
 
     waiting: deque[tuple[Request, list[Future[Picture]]]] = deque()
+    volumes = 0  # of the requests waiting: each may be hundreds of megabytes
 
     def next_ready() -> Request | None:
+        nonlocal volumes
         request, futures = waiting.popleft()
+        volumes -= any(i.kind != "2d" for i in request.images)
         try:
             if futures:
                 session.hashes[request.key] = tuple(f.result().sha256[:16] for f in futures)
@@ -152,7 +209,8 @@ def _with_pictures(requests: Iterator[Request], session: _Pass) -> Iterator[Requ
 
     for request in requests:
         waiting.append((request, [warm(image) for image in request.images]))
-        if len(waiting) > LOOKAHEAD and (ready := next_ready()) is not None:
+        volumes += any(i.kind != "2d" for i in request.images)
+        if (len(waiting) > LOOKAHEAD or volumes > 2) and (ready := next_ready()) is not None:
             yield ready
     while waiting:
         if (ready := next_ready()) is not None:

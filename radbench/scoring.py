@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from radbench import __version__
-from radbench.errors import DataError, RadbenchError
+from radbench.errors import DataError, ImageError, RadbenchError, shown
 from radbench.folder import RESULTS, RETRIED, AnswerIndex, RunFolder
 from radbench.metrics.base import Additive, Metric
 from radbench.plan import Plan, TaskPlan
-from radbench.records import Answer, Labels, Prediction, Sample, Target
+from radbench.records import Answer, Labels, Mask, Prediction, Sample, Target
 from radbench.registry import find_metric
 from radbench.runner import sample_batches
 from radbench.statistics import Clusters, Estimate, Floats, Measure, clusters_of, estimate, macro, pool
-from radbench.task import Group
+from radbench.task import Group, Task
+
+log = logging.getLogger("radbench")
 
 SUBGROUP_VALUES = 60  # an axis with more values than this is a listing, not a subgroup analysis
 
@@ -50,6 +53,7 @@ class ScoredTask:
     classes: Mapping[str, int]
     failures: Counter[str]
     unanswered: int
+    unscorable: int  # samples whose own reference cannot be read
     metrics: tuple[ScoredMetric, ...]
 
     @property
@@ -58,7 +62,7 @@ class ScoredTask:
 
     @property
     def complete(self) -> bool:
-        return self.unanswered == 0 and not any(self.failures[kind] for kind in RETRIED)
+        return self.unanswered == 0 and self.unscorable == 0 and not any(self.failures[kind] for kind in RETRIED)
 
     def resampling(self) -> Clusters:
         if self.clusters is None:
@@ -90,8 +94,9 @@ def score(plan: Plan, folder: RunFolder) -> dict[str, Any]:
         "tasks": tasks,
         "groups": {g.name: _group(g, scored, plan) for g in plan.groups},
     }
-    folder.write_atomically(RESULTS, json.dumps(_rounded(results), indent=1, sort_keys=True) + "\n")
-    _remember(folder, results)
+    results = rounded(results)
+    folder.write_atomically(RESULTS, json.dumps(results, indent=1, sort_keys=True) + "\n")
+    _remember(folder, plan, results)
     return results
 
 
@@ -103,19 +108,21 @@ def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
     rows: list[list[Floats]] = [[] for _ in metrics]
     ids: list[np.ndarray] = []
     clusters: list[np.ndarray] = []
-    own_cluster = True
+    own_cluster = plan.renderer.draws == 1  # several draws of a sample are one cluster
     strata = _Strata()
     classes: Counter[str] = Counter()
     failures: Counter[str] = Counter()
-    unanswered = 0
-    for samples, predictions in _predictions(plan, index):
-        kept = [(s, p) for s, p in zip(samples, predictions, strict=True) if p is not None]
+    unanswered = unscorable = 0
+    for samples, answers in _answers(plan, index):
+        kept = [(s, a) for s, a in zip(samples, answers, strict=True) if a is not None]
         unanswered += len(samples) - len(kept)
-        if not kept:
+        readable = [(s, a) for s, a in kept if _readable(s, task)]
+        unscorable += len(kept) - len(readable)
+        if not readable:
             continue
-        answered, said = [s for s, _ in kept], [p for _, p in kept if p is not None]
+        answered, said = [s for s, _ in readable], [_parse(plan, a, s) for s, a in readable]
         failures.update(p.failure.kind for p in said if p.failure is not None)
-        targets = [_target(s, task.target, task.name) for s in answered]
+        targets = [_target(s, task) for s in answered]
         classes.update(name for t in targets if isinstance(t, Labels) for name in t.names)
         for column, (_, metric), state in zip(rows, metrics, states, strict=True):
             column.append(metric.rows(said, targets, state))
@@ -136,35 +143,47 @@ def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
         dict(sorted(classes.items())),
         failures,
         unanswered,
+        unscorable,
         scored,
     )
 
 
 def _targets(plan: TaskPlan) -> Iterator[Target]:
-    return (_target(s, plan.task.target, plan.task.name) for s in plan.samples())
+    return (_target(s, plan.task) for s in plan.samples())
 
 
-def _target(sample: Sample, name: str, task: str) -> Target:
+def _target(sample: Sample, task: Task) -> Target:
     try:
-        return sample.targets[name]
+        return sample.targets[task.target]
     except KeyError:
         raise DataError(
-            f"task '{task}': sample '{sample.id}' has no target '{name}' but {sorted(sample.targets)}"
+            f"task '{task.name}': sample {shown(sample.id, task.access)} has no target '{task.target}'"
+            f" but {', '.join(sorted(sample.targets))}"
         ) from None
+
+
+def _readable(sample: Sample, task: Task) -> bool:
+    """Whether the sample's reference can be read; a mask that cannot is logged and the sample left out, counted."""
+    target = _target(sample, task)
+    if isinstance(target, Mask):
+        try:
+            target.load()
+        except ImageError as error:
+            log.warning("task %s: a reference mask is unusable: %s", task.name, shown(error.message, task.access, 300))
+            return False
+    return True
 
 
 def _as_bytes(texts: Sequence[str]) -> np.ndarray:
     return np.array([t.encode("utf-8", "surrogatepass") for t in texts])
 
 
-def _predictions(plan: TaskPlan, index: AnswerIndex) -> Iterator[tuple[list[Sample], list[Prediction | None]]]:
-    """Batches of samples (each ``draws`` times) with their parsed answers, None where there is none."""
-    parse = partial(_parse, plan)
+def _answers(plan: TaskPlan, index: AnswerIndex) -> Iterator[tuple[list[Sample], list[Answer | None]]]:
+    """Batches of samples (each ``draws`` times) with their answers, None where there is none."""
     key, draws = plan.renderer.key, range(plan.renderer.draws)
     for batch in sample_batches(plan):
         samples = batch if len(draws) == 1 else [s for s in batch for _ in draws]
-        keys = [key(s, d) for s in batch for d in draws]
-        yield samples, [None if a is None else parse(a, s) for a, s in zip(index.answers(keys), samples, strict=True)]
+        yield samples, index.answers([key(s, d) for s in batch for d in draws])
 
 
 def _parse(plan: TaskPlan, answer: Answer, sample: Sample) -> Prediction:
@@ -233,6 +252,7 @@ def summarise(task: ScoredTask, resamples: int, seed: int, level: float) -> dict
         "regime": task.plan.task.regime,
         "n": task.n,
         "unanswered": task.unanswered,
+        "unscorable": task.unscorable,
         "clusters": clusters.count,
         "clustered": task.plan.task.clustered,
         "failures": dict(sorted(task.failures.items())),
@@ -249,6 +269,7 @@ def as_entry(e: Estimate) -> dict[str, Any]:
 def _group(group: Group, tasks: Mapping[str, ScoredTask], plan: Plan) -> dict[str, Any]:
     members = [tasks[name] for name in group.members]
     out: dict[str, Any] = {
+        "clustered": all(m.plan.task.clustered for m in members),
         "how": group.how,
         "members": list(group.members),
         "n": sum(m.n for m in members),
@@ -279,14 +300,14 @@ def _pooled(scored: Sequence[ScoredMetric], members: Sequence[ScoredTask], plan:
     return estimate({0: pool(parts)}, clusters_of(names, datasets), c.resamples, c.seed, c.level)[0]
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Twelve significant digits: beyond the metrics' 1e-9, short of what a changed summation order could touch."""
     if isinstance(value, float):
         return None if value != value else float(f"{value:.12g}")
     if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items()}
+        return {k: rounded(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(v) for v in value]
+        return [rounded(v) for v in value]
     return value
 
 
@@ -331,8 +352,11 @@ def load_measures(
             with np.load(stats_file(folder, task, name), allow_pickle=False) as archive:
                 state = json.loads(str(archive["state"]))
                 measures[name] = Measure(find_metric(name), tuple(state), archive["rows"])
-    except FileNotFoundError as error:
-        raise DataError(f"{error.filename}: no such statistics", remedy=f"radbench score {folder.path}") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{folder.path / 'stats' / task}: statistics are missing or damaged ({error})",
+            remedy=f"radbench score {folder.path}",
+        ) from None
     return ids, clusters, measures
 
 
@@ -343,24 +367,27 @@ def _answers_state(folder: RunFolder) -> dict[str, list[int]]:
     return {p.name: [(s := p.stat()).st_size, s.st_mtime_ns] for p in folder.answer_files()}
 
 
-def _remember(folder: RunFolder, results: Mapping[str, Any]) -> None:
-    settled = results["complete"] and not any(t["failures"].get("input") for t in results["tasks"].values())
-    state = {"radbench": __version__, "settled": settled, "answers": _answers_state(folder)}
-    state |= {k: results[k] for k in ("resamples", "level")}
+def _state(folder: RunFolder, plan: Plan) -> dict[str, Any]:
+    """What results depend on besides the run's identity."""
+    return {
+        "radbench": __version__,
+        "answers": _answers_state(folder),
+        "resamples": plan.config.resamples,
+        "level": plan.config.level,
+        "metrics": {p.task.name: list(p.task.metrics) for p in plan.tasks},
+    }
+
+
+def _remember(folder: RunFolder, plan: Plan, results: Mapping[str, Any]) -> None:
+    state = {**_state(folder, plan), "complete": results["complete"]}
     folder.write_atomically("stats/state.json", json.dumps(state) + "\n")
 
 
 def settled_results(folder: RunFolder, plan: Plan) -> dict[str, Any] | None:
-    """The results of a run that has nothing left to ask and whose answers are as they were scored, else None."""
+    """The results of a complete run whose answers and scoring are as they were, else None."""
     try:
         state = json.loads((folder.path / "stats" / "state.json").read_text())
         results: dict[str, Any] = json.loads((folder.path / RESULTS).read_text())
     except (OSError, json.JSONDecodeError):
         return None
-    same = (
-        state["settled"]
-        and state["radbench"] == __version__
-        and state["answers"] == _answers_state(folder)
-        and (state["resamples"], state["level"]) == (plan.config.resamples, plan.config.level)
-    )
-    return results if same else None
+    return results if state == {**_state(folder, plan), "complete": True} else None

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 RESAMPLES = 1000
 LEVEL = 0.95
-_BLOCK_BYTES = 64 << 20
+_BLOCK_BYTES = 64 << 20  # of resample counts at a time
+_SUMS_BYTES = 128 << 20  # of cluster sums of all measures at a time
 
 Floats = NDArray[np.float64]
 
@@ -149,11 +150,30 @@ def cluster_sums(rows: Floats, clusters: Clusters, keep: NDArray[np.bool_] | Non
 
 
 def draw(measures: Sequence[Measure], clusters: Clusters, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
-    """(measures, resamples) bootstrap values of all measures under the same resamples; nan where undefined."""
-    additive = [i for i, m in enumerate(measures) if m.metric.additive]
+    """(measures, resamples) bootstrap values of all measures under the same resamples; nan where undefined.
+
+    Measures whose cluster sums would not fit into memory together are taken in turns, each turn drawing the same
+    resamples again.
+    """
     draws = np.full((len(measures), resamples), np.nan)
     if clusters.count == 0:
         return draws
+    turn: list[int] = []
+    size = 0
+    for position, measure in enumerate(measures):
+        width = 8 * clusters.count * measure.rows.shape[1]
+        if turn and size + width > _SUMS_BYTES:
+            draws[turn] = _draw_together([measures[i] for i in turn], clusters, resamples, seed)
+            turn, size = [], 0
+        turn.append(position)
+        size += width
+    draws[turn] = _draw_together([measures[i] for i in turn], clusters, resamples, seed)
+    return draws
+
+
+def _draw_together(measures: Sequence[Measure], clusters: Clusters, resamples: int, seed: int) -> Floats:
+    draws = np.full((len(measures), resamples), np.nan)
+    additive = [i for i, m in enumerate(measures) if m.metric.additive]
     sums = [cluster_sums(measures[i].rows, clusters, measures[i].keep) for i in additive]
     widths = np.cumsum([0, *(s.shape[1] for s in sums)])
     stacked = np.concatenate(sums, axis=1) if sums else np.empty((clusters.count, 0))

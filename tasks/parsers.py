@@ -43,15 +43,27 @@ def closed_choice(answer: Answer, sample: Sample, task: Task, case: Case = "lowe
 
 
 def labels(answer: Answer, sample: Sample, task: Task, separator: str = ",") -> Prediction:
-    """A set of labels: the options named between separators, compared lower-cased; others are ignored."""
+    """A set of labels: the options named between separators, compared lower-cased; others are ignored.
+
+    ``none``, ``no finding`` or ``normal`` is the empty set. A label that itself holds a separator is found as a whole.
+    """
     if answer.text is None or not answer.text.strip():
         return _EMPTY
     options = sample.choices or task.choices
-    said = {part.strip().strip(".").lower() for part in answer.text.replace("\n", separator).split(separator)}
-    chosen = tuple(o for o in options if o.lower() in said)
-    if not chosen and not said & {"none", "no finding", "normal"}:
+    said = _parts(answer.text.replace("\n", separator), separator)
+    rest, chosen = f"{separator}{separator.join(said)}{separator}", set()
+    for option in sorted(options, key=len, reverse=True):
+        named = f"{separator}{separator.join(_parts(option, separator))}{separator}"
+        if named in rest:
+            chosen.add(option)
+            rest = rest.replace(named, separator)
+    if not chosen and not {"none", "no finding", "normal"} & set(said):
         return _unparsable("none of the labels is named")
-    return Prediction(chosen)
+    return Prediction(tuple(o for o in options if o in chosen))
+
+
+def _parts(text: str, separator: str) -> list[str]:
+    return [part.strip().strip(".").lower() for part in text.split(separator)]
 
 
 def boxes(answer: Answer, sample: Sample, task: Task) -> Prediction:
@@ -67,7 +79,7 @@ def boxes(answer: Answer, sample: Sample, task: Task) -> Prediction:
     try:
         items = json.loads(answer.text[start : end + 1])
         found = tuple(_box(item) for item in items)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ArithmeticError, ValueError, TypeError, KeyError, RecursionError) as error:
         return _unparsable(f"expected a JSON list of {{'label', 'box': [x0, y0, x1, y1]}}: {type(error).__name__}")
     return Prediction(found)
 

@@ -47,9 +47,12 @@ def _guarded(function: Callable[P, int | None]) -> Callable[P, None]:
         except RadbenchError as error:
             print(f"radbench: {error}", file=sys.stderr)
             raise typer.Exit(int(error.exit_code)) from None
-        except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-            sys.stderr.close()
-            raise typer.Exit(0) from None
+        except OSError as error:  # a path of the user's that is no file, no folder, not allowed, full
+            if isinstance(error, BrokenPipeError):  # the reader of our output has gone, as `| head` does
+                sys.stderr.close()
+                raise typer.Exit(0) from None
+            print(f"radbench: {error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr)
+            raise typer.Exit(1) from None
         raise typer.Exit(int(code or 0))
 
     return wrapper
@@ -65,7 +68,7 @@ def run_command(
     tasks: Tasks = None,
     data: Data = None,
     out: Annotated[str | None, typer.Option("--out", "-o", help="run folder; default runs/<model>-<tasks>")] = None,
-    seed: Annotated[int | None, typer.Option(help="seed of prompts and resamples")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="seed of prompts and resamples")] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="first N samples of each task; marks the run partial")
     ] = None,

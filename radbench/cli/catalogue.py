@@ -12,7 +12,7 @@ from typing import Any
 
 from radbench.errors import ConfigError, DataError, nearest
 from radbench.registry import all_groups, all_metrics, all_tasks, find_metric, model_names
-from radbench.task import DataLocations, Task
+from radbench.task import LEAVE_ONE_CLUSTER_OUT, DataLocations, Task
 
 
 def list_things(what: str, as_json: bool) -> int:
@@ -214,11 +214,17 @@ def doctor(data: list[str] | None, as_json: bool) -> int:
 
 
 def _readiness(task: Task, locations: DataLocations) -> str:
-    """``ready``, or what is missing and the remedy; it opens the reader but decodes nothing."""
+    """``ready``, or what is missing and the remedy: the first sample of each split and its files, nothing decoded."""
     try:
-        if task.dataset.folder is not None:
-            locations.find(task.dataset)
-        next(iter(task.dataset.open(locations).samples(task.split)), None)
+        reader = task.dataset.open(locations)
+        for split in dict.fromkeys((task.split, task.support or task.split)):
+            if split == LEAVE_ONE_CLUSTER_OUT:
+                continue
+            sample = next(iter(reader.samples(split)), None)
+            if sample is None:
+                return f"no sample in split '{split}'"
+            if any("missing" in image.key() for image in sample.images):
+                return f"pictures of split '{split}' are missing; get them from {task.dataset.source}"
     except DataError as error:
         return str(error).replace("\n", " ")
     return "ready"

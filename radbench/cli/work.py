@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from radbench import api
-from radbench.errors import OPEN_ACCESS, ConfigError, ResumeError
+from radbench.errors import OPEN_ACCESS, ConfigError, ImageError, ResumeError, shown
 from radbench.folder import RunFolder, Shard, encode_answer
 from radbench.plan import Plan, RunConfig, make_plan
 from radbench.progress import progress_for
 from radbench.records import Answer, Image, Request
-from radbench.report import difference_table, differences, load_results, subgroups, table
+from radbench.report import clean, difference_table, differences, load_results, subgroups, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class RunOptions:
         base = RunConfig(model="", tasks=())
         out = self.out
         if self.like is not None:
+            out = out or f"{self.like.rstrip('/')}-again"
             base = RunConfig.from_dict(RunFolder(Path(self.like)).manifest["config"])
         if self.config is not None:
             from radbench.taskfile import load_run_file
@@ -72,7 +73,7 @@ class RunOptions:
 
 
 def _split(tasks: list[str]) -> tuple[str, ...]:
-    return tuple(name for value in tasks for name in value.split(",") if name)
+    return tuple(name.strip() for value in tasks for name in value.split(",") if name.strip())
 
 
 def _shard(text: str | None) -> Shard:
@@ -101,8 +102,18 @@ def _finish(evaluation: api.Evaluation, allow_failures: float, as_json: bool) ->
         print(json.dumps({"run": str(evaluation.path), "waiting": evaluation.waiting, "results": evaluation.results}))
     else:
         print(evaluation.table())
-        print(f"run: {evaluation.path} ({evaluation.outcome.asked} asked, {evaluation.outcome.reused} had an answer)")
+        asked, had = evaluation.outcome.asked, evaluation.outcome.reused
+        print(f"run: {evaluation.path} ({asked} asked now, {had} answered before)")
+        _print_reasons(evaluation)
     return int(evaluation.exit_code(allow_failures))
+
+
+def _print_reasons(evaluation: api.Evaluation) -> None:
+    """The first message of each kind of failure of this session; of restricted data only its length."""
+    access = RunFolder(evaluation.path).manifest["access"]
+    for (task, kind), message in evaluation.outcome.reasons.items():
+        text = shown(message, access.get(task, "private"), 300)
+        print(f"radbench: {task}: first '{kind}' failure: {text}", file=sys.stderr)
 
 
 def score(
@@ -116,33 +127,44 @@ def score(
     if (path is None) == (predictions is None):
         raise ConfigError("give either a run folder or --predictions FILE", remedy="radbench score --help")
     if path is not None:
-        from radbench.scoring import score as score_run
-
-        folder = RunFolder(Path(path))
-        results = score_run(make_plan(RunConfig.from_dict(folder.manifest["config"])), folder)
-        print(json.dumps(results) if as_json else table(results))
-        return 0 if results["complete"] else 5
+        if tasks or data or out:
+            raise ConfigError("--tasks, --data and --out go with --predictions", remedy=f"radbench score {path}")
+        return _score_again(RunFolder(Path(path)), as_json)
     if not tasks:
         raise ConfigError("--predictions needs --tasks", remedy="name the tasks the predictions are for")
     from radbench.model_adapters.replay import Replay
 
     replay = Replay(str(predictions))
-    config = RunConfig(f"replay:{predictions}", _split(tasks), tuple(data or ()))
-    target = Path(out) if out else api.default_folder(config)
+    config = RunConfig(f"replay:{Path(str(predictions)).resolve()}", _split(tasks), tuple(data or ()))
+    target = Path(out) if out else Path("runs") / f"scored-{Path(str(predictions)).stem}"
     evaluation = api.run(config, target, Shard(), progress_for(quiet=as_json), replay)
-    if unused := (replay.unused if evaluation.outcome.asked else []):
-        names = ", ".join(f"{task}: {sample}" for task, sample in unused[:3])
-        print(
-            f"radbench: {len(unused)} predictions match no sample ({names}{', ...' if len(unused) > 3 else ''})",
-            file=sys.stderr,
+    if evaluation.outcome.asked and not replay.used:
+        raise ConfigError(
+            f"no prediction of {predictions} matches a sample of {', '.join(config.tasks)}",
+            remedy="'task' and 'sample' must be those of: radbench run --dry-run",
         )
+    if evaluation.outcome.asked and (unused := replay.unused):
+        print(f"radbench: {len(unused)} predictions match no sample of these tasks", file=sys.stderr)
     return _finish(evaluation, 1.0, as_json)
+
+
+def _score_again(folder: RunFolder, as_json: bool) -> int:
+    from radbench.plan import scoring_plan
+    from radbench.scoring import score as score_run
+
+    plan = scoring_plan(folder.manifest)
+    folder.check(plan.identity())
+    results = score_run(plan, folder)
+    print(json.dumps(results) if as_json else table(results))
+    return 0 if results["complete"] else 5
 
 
 def report(path: str, against: str | None, by_stratum: bool, as_json: bool) -> int:
     results = load_results(Path(path))
     if against is not None:
         found = differences(Path(path), Path(against))
+        if not found:
+            raise ConfigError(f"{path} and {against} have no task in common")
         print(json.dumps(found) if as_json else difference_table(Path(path), Path(against), found))
     elif as_json:
         print(json.dumps(results))
@@ -155,10 +177,10 @@ def init(name: str) -> int:
     from radbench.taskfile import TEMPLATE
 
     path = Path(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
-    if path.exists():
+    if path.exists() or not path.stem:
         raise ConfigError(f"{path} exists already", remedy="radbench init OTHER_NAME")
     path.write_text(TEMPLATE.format(name=path.stem), encoding="utf-8")
-    print(f"wrote {path}; edit it, then: radbench run --model knn --tasks {path} --dry-run")
+    print(f"wrote {path}; edit it, then: radbench run --model constant:yes --tasks {path} --dry-run")
     return 0
 
 
@@ -183,9 +205,11 @@ def dry_run(options: RunOptions, as_json: bool) -> int:
         print(
             f"  with the model at 1 s an answer: about {task['requests'] / 3600 + task['harness_seconds'] / 3600:.2f} h"
         )
+        if task["broken"]:
+            print(f"  {task['broken']} pictures of the first requests cannot be read; they would count as failures")
         for example in task["examples"]:
-            print(f"  --- {example['sample']}")
-            print("\n".join(f"  {line}" for line in example["content"]))
+            print(f"  --- {clean(example['sample'])}")
+            print("\n".join(f"  {clean(line)}" for line in example["content"]))
     print(f"nothing was asked; the run would go to {out}")
     return 0
 
@@ -206,9 +230,13 @@ def _dry_task(plan: Plan, position: int) -> dict[str, Any]:
         images += len(sample.images)
     listing = time.perf_counter() - started
     started = time.perf_counter()
+    broken = 0
     for example in examples:
         for image in example.images:
-            image.load()
+            try:
+                image.load()
+            except ImageError:
+                broken += 1
     decoding = (time.perf_counter() - started) / max(sum(len(e.images) for e in examples), 1)
     line = max((len(encode_answer(e, Answer(text="x" * 100))) for e in examples), default=0)
     return {
@@ -216,6 +244,7 @@ def _dry_task(plan: Plan, position: int) -> dict[str, Any]:
         "samples": count,
         "requests": len(keys),
         "images": images,
+        "broken": broken,
         "bytes": line * len(keys),
         "harness_seconds": 2 * listing + decoding * images,
         "examples": [_shown_request(e, task.access) for e in examples],

@@ -110,7 +110,7 @@ def npz_array(path: str, member: str) -> tuple[np.ndarray, str]:
 @lru_cache(maxsize=4)
 def _npz_array(path: str, member: str, state: tuple[int, int]) -> tuple[np.ndarray, str]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             if member not in archive.files:
                 raise ImageError(f"{path}: no array '{member}'; it holds {', '.join(archive.files) or 'nothing'}")
             with zipfile.ZipFile(path) as z:

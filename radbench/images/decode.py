@@ -181,6 +181,8 @@ def decode_labels(image: Image) -> np.ndarray:
     path = Path(image.path)
     if image.kind != "2d":
         return decode(image).array
+    if not path.is_file():
+        raise ImageError(f"{path}: no such mask file")
     try:
         if path.name.lower().endswith(".npz"):
             return _npz_labels(image, path)
@@ -203,7 +205,7 @@ def decode_labels(image: Image) -> np.ndarray:
 def _npz_labels(image: Image, path: Path) -> np.ndarray:
     from radbench.folder import read_mask
 
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         names = archive.files
     if image.member is None and {"bits", "shape"} <= set(names):
         return read_mask(path)
