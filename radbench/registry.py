@@ -127,9 +127,9 @@ def find_model(spec: str | Model | Callable[..., Any]) -> Model:
     for entry in _entries("radbench.models"):
         if entry.name == name:
             return _construct_spec(_load(entry), f"model '{spec}'", rest)
-    if rest and _importable(name):
+    remedy = f"python -c 'import {name}' shows where"
+    if rest and not name.endswith(".py") and _user_code(lambda: _importable(name), f"importing '{name}'", remedy):
         target, _, rest = rest.partition(":")  # module:name, then options as of any model
-        remedy = f"python -c 'import {name}' shows where"
         thing = _user_code(lambda: _import_object(name, target), f"importing '{name}'", remedy)
         return _as_model(thing, spec, rest)
     remedy = "radbench list models, or give module:function"
@@ -213,4 +213,4 @@ def construct(factory: Callable[..., Any], what: str, arguments: list[Any], opti
 
 
 def _options(signature: inspect.Signature) -> str:
-    return ", ".join(str(p) for p in signature.parameters.values()) or "none"
+    return ", ".join(str(p).replace("'", "") for p in signature.parameters.values()) or "none"

@@ -102,8 +102,9 @@ class _Pass:
 
 def normalised(answer: Answer) -> Answer:
     """An answer that can be written: texts as text, coordinates finite floats; else a counted failure."""
-    if answer.text is not None and not isinstance(answer.text, str):
-        return _unusable(f"text is {type(answer.text).__name__}")
+    text: object = answer.text
+    if text is not None and not isinstance(text, str):
+        return _unusable(f"text is {type(text).__name__}")
     if answer.mask is not None and not hasattr(answer.mask, "astype"):
         return _unusable(f"mask is {type(answer.mask).__name__}, expected a bool array")
     if answer.boxes is None:

@@ -170,7 +170,7 @@ def _describe_model(name: str) -> dict[str, Any]:
     return {
         "model": name,
         "what": inspect.cleandoc(factory.__doc__ or ""),
-        "options": ", ".join(str(p) for p in inspect.signature(factory).parameters.values()) or "none",
+        "options": ", ".join(str(p).replace("'", "") for p in inspect.signature(factory).parameters.values()) or "none",
         "capabilities": ", ".join(sorted(factory.capabilities)),
         "from": entry.value,
     }

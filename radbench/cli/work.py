@@ -177,7 +177,9 @@ def init(name: str) -> int:
     from radbench.taskfile import TEMPLATE
 
     path = Path(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
-    if path.exists() or not path.stem:
+    if not Path(name).name:
+        raise ConfigError(f"'{name}' is no file name", remedy="radbench init my_task")
+    if path.exists():
         raise ConfigError(f"{path} exists already", remedy="radbench init OTHER_NAME")
     path.write_text(TEMPLATE.format(name=path.stem), encoding="utf-8")
     print(f"wrote {path}; edit it, then: radbench run --model constant:yes --tasks {path} --dry-run")

@@ -205,3 +205,48 @@ def test_a_third_party_package_plugs_in_by_entry_points(tmp_path: Path) -> None:
     assert "same-first-word ↑" in done.stdout
     assert "1.0000" in done.stdout
     assert "example/repeat" in radbench("list", cwd=tmp_path, path=tmp_path / "site").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "-m", "constant:CT", "-t", "demo/modality", "-o", "afile"], "the run folder cannot be made"),
+        (["report", "afile"], "no run folder"),
+        (["resume", "afile"], "no run folder"),
+        (["run", "afolder"], "is a folder, expected a YAML file"),
+        (["run", "-m", "constant:CT", "-t", "afolder/x.yaml"], "no such file"),
+        (["run", "-m", "broken:f", "-t", "demo/modality"], "importing 'broken' failed: RuntimeError: at import"),
+        (["run", "-m", "broken.py:f", "-t", "demo/modality"], "give the module without .py: broken:f"),
+        (["run", "-m", "leaves:f", "-t", "demo/modality"], "importing 'leaves' failed: SystemExit"),
+        (["run", "-m", "knn:k=zero", "-t", "demo/modality"], "its options are: k: int = 5"),
+        (["score", "--predictions", "latin.jsonl", "-t", "demo/modality"], "not JSON in UTF-8"),
+        (["score", "--predictions", "other.jsonl", "-t", "demo/modality"], "no prediction of other.jsonl matches"),
+        (["score", "--predictions", "nothing.jsonl", "-t", "demo/modality"], "no such predictions file"),
+        (["init", "/"], "no file name"),
+        (["init", "afile/x"], "afile"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else "",
+)
+def test_more_mistakes_of_paths_models_and_predictions(arguments: list[str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "afile").write_text("x")
+    (tmp_path / "afolder").mkdir()
+    (tmp_path / "broken.py").write_text("raise RuntimeError('at import')")
+    (tmp_path / "leaves.py").write_text("import sys; sys.exit(0)")
+    (tmp_path / "latin.jsonl").write_bytes(b'{"task": "demo/modality", "sample": "\xe9", "text": "CT"}')
+    (tmp_path / "other.jsonl").write_text('{"task": "x", "sample": "y", "text": "CT"}')
+    done = radbench(*arguments, cwd=tmp_path)
+    assert done.returncode == Exit.FAILED
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_broken_plug_in_does_not_stop_the_others(tmp_path: Path) -> None:
+    info = tmp_path / "site" / "bad-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[radbench.tasks]\nbad = bad_module:TASKS\n[radbench.metrics]\nbad = bad_module:M\n"
+    )
+    done = radbench("run", "-m", "constant:CT", "-t", "demo/modality", "-o", "r", cwd=tmp_path, path=tmp_path / "site")
+    assert done.returncode == 0, done.stderr
+    assert "the plug-in 'bad'" in done.stderr
