@@ -42,7 +42,7 @@ def embed(images: Iterable[Image]) -> np.ndarray:
 class Knn:
     """``knn`` or ``knn:k=5``: fits on the task's support split, never votes with the asked sample's own cluster."""
 
-    capabilities = frozenset({"text", "boxes", "mask2d", "mask3d", "multi_image", "volumes", "embed"})
+    capabilities = frozenset({"text", "boxes", "mask2d", "mask3d", "multi_image", "volumes"})
 
     def __init__(self, k: int = 5) -> None:
         if int(k) < 1:

@@ -118,7 +118,7 @@ def run(
 
 def unanswered(plan: Plan, folder: RunFolder) -> int:
     """How many distinct requests of a run have no answer at all yet; failures that a resume asks again are not waited for."""
-    from radbench.folder import DoneKeys
+    from radbench.answers import DoneKeys
 
     done = DoneKeys(folder.answer_files(), final_only=False)
     return sum(

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Protocol
 
+from radbench.answers import DoneKeys, encode_answer
 from radbench.errors import DataError, ImageError, Interrupted, ModelError, RadbenchError, shown
-from radbench.folder import AnswerWriter, DoneKeys, RunFolder, Shard, encode_answer
+from radbench.folder import AnswerWriter, RunFolder, Shard
 from radbench.images.picture import Picture
 from radbench.plan import Plan, TaskPlan
 from radbench.records import Answer, Box, Failure, Request, Sample
@@ -132,15 +133,16 @@ def _answer_task(plan: Plan, task_plan: TaskPlan, session: _Pass) -> None:
     try:
         for given in plan.model.answer(session.lent(pending)):
             session.record(*session.returned(given))
-    except (RadbenchError, OSError):
+    except RadbenchError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever other people's model code raises, with its traceback in run.log
         log.exception("the model stopped")
         raise ModelError(
             f"the model stopped on task '{task_plan.task.name}': {type(error).__name__}: {error}",
             remedy="run.log has the traceback; the answers so far are safe: mend the model, then radbench resume",
         ) from error
-    session.progress.finish()
+    finally:
+        session.progress.finish()
 
 
 def _pending(plan: TaskPlan, session: _Pass) -> Iterator[Request]:

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from radbench import __version__
+from radbench.answers import RETRIED, AnswerIndex
 from radbench.errors import DataError, ImageError, RadbenchError, shown
-from radbench.folder import RESULTS, RETRIED, AnswerIndex, RunFolder
+from radbench.folder import RESULTS, RunFolder
 from radbench.metrics.base import Additive, Metric
 from radbench.plan import Plan, TaskPlan
 from radbench.records import Answer, Labels, Mask, Prediction, Sample, Target

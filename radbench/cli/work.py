@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from radbench import api
+from radbench.answers import encode_answer
 from radbench.errors import OPEN_ACCESS, ConfigError, ImageError, ResumeError, shown
-from radbench.folder import RunFolder, Shard, encode_answer
+from radbench.folder import RunFolder, Shard
 from radbench.plan import Plan, RunConfig, make_plan
 from radbench.progress import progress_for
 from radbench.records import Answer, Image, Request
@@ -220,27 +221,27 @@ def _dry_task(plan: Plan, position: int) -> dict[str, Any]:
     task_plan = plan.tasks[position]
     task = task_plan.task
     keys: set[bytes] = set()
-    images, count, examples = 0, 0, list[Request]()
+    images, count, examples = 0, 0, list[tuple[Request, str]]()
     started = time.perf_counter()
     for sample in task_plan.samples():
         for draw in range(task_plan.renderer.draws):
             request = task_plan.renderer.render(sample, draw)
             if request.key not in keys and len(examples) < 3:
-                examples.append(request)
+                examples.append((request, sample.access or task.access))
             keys.add(request.key)
         count += 1
         images += len(sample.images)
     listing = time.perf_counter() - started
     started = time.perf_counter()
     broken = 0
-    for example in examples:
+    for example, _ in examples:
         for image in example.images:
             try:
                 image.load()
             except ImageError:
                 broken += 1
-    decoding = (time.perf_counter() - started) / max(sum(len(e.images) for e in examples), 1)
-    line = max((len(encode_answer(e, Answer(text="x" * 100))) for e in examples), default=0)
+    decoding = (time.perf_counter() - started) / max(sum(len(e.images) for e, _ in examples), 1)
+    line = max((len(encode_answer(e, Answer(text="x" * 100))) for e, _ in examples), default=0)
     return {
         "task": task.name,
         "samples": count,
@@ -249,7 +250,7 @@ def _dry_task(plan: Plan, position: int) -> dict[str, Any]:
         "broken": broken,
         "bytes": line * len(keys),
         "harness_seconds": 2 * listing + decoding * images,
-        "examples": [_shown_request(e, task.access) for e in examples],
+        "examples": [_shown_request(e, access) for e, access in examples],
     }
 
 

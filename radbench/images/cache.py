@@ -12,7 +12,8 @@ from functools import lru_cache
 import numpy as np
 
 from radbench.errors import ImageError
-from radbench.images.decode import MAX_FILE_BYTES, decode, decode_labels, file_sha256
+from radbench.images.decode import decode, decode_labels, file_sha256
+from radbench.images.limits import MAX_FILE_BYTES
 from radbench.images.picture import Picture
 from radbench.records import Image, Mask
 

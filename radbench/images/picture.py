@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +29,6 @@ class Picture:
     affine: np.ndarray | None = None
     steps: tuple[str, ...] = ()
     window: str | None = None
-    header: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_volume(self) -> bool:

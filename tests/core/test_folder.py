@@ -11,18 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from radbench.answers import AnswerIndex, DoneKeys, decode_answer, encode_answer, read_mask, scan, write_mask
 from radbench.errors import ConfigError, ResumeError
-from radbench.folder import (
-    AnswerIndex,
-    DoneKeys,
-    RunFolder,
-    Shard,
-    decode_answer,
-    encode_answer,
-    read_mask,
-    scan,
-    write_mask,
-)
+from radbench.folder import RunFolder, Shard
 from radbench.records import Answer, Box, Failure, Request
 
 
@@ -190,7 +181,8 @@ def test_a_full_disk_leaves_whole_lines_and_says_what_to_do(tmp_path: Path) -> N
 import resource, signal
 from pathlib import Path
 from radbench.errors import RadbenchError
-from radbench.folder import RunFolder, Shard, encode_answer
+from radbench.answers import encode_answer
+from radbench.folder import RunFolder, Shard
 from radbench.records import Answer, Request
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 folder = RunFolder(Path({str(tmp_path / "run")!r}))

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import radbench
+from radbench.answers import encode_answer
 from radbench.errors import ConfigError, DataError, Exit, ModelError, RadbenchError, ResumeError
-from radbench.folder import RunFolder, Shard, encode_answer
+from radbench.folder import RunFolder, Shard
 from radbench.images import load_mask
 from radbench.records import Answer, Box, Failure, Image, Mask, Request
 from radbench.registry import find_metric, find_tasks
