@@ -24,7 +24,6 @@ demo: .venv/demo
 	$(BIN)/radbench run --model constant:MRI --tasks demo/mni152 --out runs/demo-volume
 	$(BIN)/radbench run --model majority --tasks demo/modality --out runs/demo-majority
 	$(BIN)/radbench run --model knn --tasks demo/modality --out runs/demo-knn
-	$(BIN)/radbench report runs/demo-knn --against runs/demo-majority
 
 test: .venv/dev
 	$(BIN)/python -m pytest --shared=$(SHARED)
