@@ -80,7 +80,7 @@ class RunFolder:
         """
         file = self.path / MANIFEST
         try:
-            if self.path.is_dir() and not file.exists() and next(self.path.iterdir(), None) is not None:
+            if self.path.is_dir() and not file.exists() and any(p != self.answers for p in self.path.iterdir()):
                 raise ResumeError(
                     f"{self.path} holds other files and no run", remedy="choose an empty or new folder with --out"
                 )

@@ -48,7 +48,9 @@ class RunConfig:
     def anchored(self) -> RunConfig:
         """With absolute paths of data and task files, so that a run goes on from any working directory."""
         tasks = tuple(str(Path(t).resolve()) if t.endswith((".yaml", ".yml")) else t for t in self.tasks)
-        return replace(self, tasks=tasks, data=tuple(DataLocations.parse(self.data).as_options()))
+        name, _, path = self.model.partition(":")
+        model = f"replay:{Path(path).expanduser().resolve()}" if name == "replay" else self.model
+        return replace(self, model=model, tasks=tasks, data=tuple(DataLocations.parse(self.data).as_options()))
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -214,7 +214,7 @@ data:
   licence: not stated
   columns:              # our field: your column. Only what differs or is wanted:
     id: id              # unique per row; without it the line number is used
-    image: image        # path; several in one cell joined by ; or as a JSON list
+    image: image        # path; several joined by ; or as a JSON list; arrays as file.npz#array#index
     question: question
     answer: answer      # report: the text; classification: the label; multilabel: labels joined by ; or a list
     # cluster: patient  # unit of resampling; without it intervals are marked unclustered

@@ -136,7 +136,7 @@ def score(
     from radbench.model_adapters.replay import Replay
 
     replay = Replay(str(predictions))
-    config = RunConfig(f"replay:{Path(str(predictions)).resolve()}", _split(tasks), tuple(data or ()))
+    config = RunConfig(f"replay:{predictions}", _split(tasks), tuple(data or ()))
     target = Path(out) if out else Path("runs") / f"scored-{Path(str(predictions)).stem}"
     evaluation = api.run(config, target, Shard(), progress_for(quiet=as_json), replay)
     if evaluation.outcome.asked and not replay.used:

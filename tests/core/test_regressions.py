@@ -332,6 +332,23 @@ class FullDisk:
         return getattr(self._file, name)
 
 
+def test_a_folder_whose_manifest_could_not_be_written_can_be_used_again(tmp_path: Path) -> None:
+    (tmp_path / "r" / "answers").mkdir(parents=True)  # what a full disk, or another shard a moment earlier, leaves
+    assert radbench.evaluate("constant:a", classification(tmp_path, rows(4)), out=tmp_path / "r").outcome.asked == 4
+
+
+def test_a_replayed_file_is_found_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from radbench.cli.work import resume
+
+    task = classification(tmp_path, rows(2))
+    (tmp_path / "p.jsonl").write_text('{"task": "t", "sample": "s0", "text": "a"}\n')
+    monkeypatch.chdir(tmp_path)
+    radbench.evaluate("replay:p.jsonl", task, out=tmp_path / "r")
+    (tmp_path / "r" / "results.json").unlink()
+    monkeypatch.chdir("/")
+    assert resume(str(tmp_path / "r"), None, True) == 0
+
+
 def test_a_folder_of_other_things_is_not_filled(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.docx").write_text("x")
