@@ -7,6 +7,7 @@ and so proves that parsing and scoring can reach the top.
 from __future__ import annotations
 
 import json
+import logging
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from radbench.errors import ConfigError
-from radbench.records import Answer, Box, Boxes, Labels, Mask, Request, Sample, Target, Text
+from radbench.errors import ImageError, shown
+from radbench.records import Answer, Box, Boxes, Failure, Labels, Mask, Request, Sample, Target, Text
 
 if TYPE_CHECKING:
     from radbench.task import Support, Task
+
+log = logging.getLogger("radbench")
 
 _GRID = 256  # masks are averaged on a grid of this many points an axis
 
@@ -81,7 +84,6 @@ class Majority:
         return {"adapter": "majority", "name": "majority", "revision": "1"}
 
     def fit(self, task: Task, support: Support) -> None:
-        """Summarise the support split. Raises :class:`ConfigError` where it is empty."""
         self._pools[task.name] = _MajorityPool(task, support)
 
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Answer]]:
@@ -93,18 +95,17 @@ class _MajorityPool:
     """Summaries of one task's support targets, with each cluster's share kept so that it can be left out."""
 
     def __init__(self, task: Task, support: Support) -> None:
-        if not support.samples:
-            raise ConfigError(f"task '{task.name}': the support split '{task.support}' is empty")
         self._held_out = support.held_out
         self._clusters = [support.cluster_of(i) for i in range(len(support.samples))]
         self._targets = [s.targets[task.target] for s in support.samples]
+        self._usable = [usable(t, task) for t in self._targets]
         self._pictures = [s.images[0] if s.images else None for s in support.samples]
         self._cache: dict[str | None, Answer | np.ndarray] = {}
 
     def answer(self, request: Request) -> Answer:
         left_out = self._held_out[request.sample] if self._held_out else None
         if left_out not in self._cache:
-            rest = [i for i, c in enumerate(self._clusters) if c != left_out]
+            rest = [i for i, c in enumerate(self._clusters) if c != left_out and self._usable[i]]
             self._cache[left_out] = self._summary([self._targets[i] for i in rest], rest)
         summary = self._cache[left_out]
         if isinstance(summary, np.ndarray):
@@ -152,7 +153,10 @@ class Oracle:
 
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Answer]]:
         for request in requests:
-            yield request, target_answer(self._truth[request.task, request.sample])
+            try:
+                yield request, target_answer(self._truth[request.task, request.sample])
+            except ImageError as error:
+                yield request, Answer(failure=Failure("input", error.message))
 
 
 def target_text(target: Target) -> str:
@@ -164,6 +168,17 @@ def target_text(target: Target) -> str:
     if isinstance(target, Boxes):
         return json.dumps([{"label": b.label, "box": [b.x0, b.y0, b.x1, b.y1]} for b in target.boxes])
     raise TypeError("a mask has no text form")
+
+
+def usable(target: Target, task: Task) -> bool:
+    """Whether a support target can be learned from; an unreadable mask is logged and left out."""
+    if isinstance(target, Mask):
+        try:
+            target.load()
+        except ImageError as error:
+            log.warning("task %s: a support mask is left out: %s", task.name, shown(error.message, task.access, 300))
+            return False
+    return True
 
 
 def target_answer(target: Target) -> Answer:

@@ -15,7 +15,7 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 import numpy as np
-from radbench.model_adapters.baselines import resample_nearest, scale_box, target_answer, target_text
+from radbench.model_adapters.baselines import resample_nearest, scale_box, target_answer, target_text, usable
 
 from radbench.errors import ConfigError, ImageError, shown
 from radbench.images import warm
@@ -78,6 +78,8 @@ class _Pool:
                 warm(image)
         vectors, kept = [], []
         for position, request in enumerate(support.requests):
+            if not usable(support.samples[position].targets[task.target], task):
+                continue
             try:
                 vectors.append(embed(request.images))
                 kept.append(position)

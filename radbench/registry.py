@@ -85,6 +85,11 @@ def model_names() -> list[str]:
     return [entry.name for entry in _entries("radbench.models")]
 
 
+def model_factory(name: str) -> Any:
+    """An installed model's class by its bare name. Raises :class:`ConfigError` where its plug-in is broken."""
+    return next(_load(entry) for entry in _entries("radbench.models") if entry.name == name)
+
+
 def find_tasks(patterns: Iterable[str]) -> list[Task]:
     """Tasks by name, ``suite/*`` pattern or path of a YAML task file, in the order asked, each once."""
     from fnmatch import fnmatchcase
@@ -208,9 +213,10 @@ def construct(factory: Callable[..., Any], what: str, arguments: list[Any], opti
     try:
         signature.bind(*arguments, **options)
     except TypeError as error:
-        raise ConfigError(f"{what}: {error}", remedy=f"its options are: {_options(signature)}") from None
-    return _user_code(lambda: factory(*arguments, **options), what, f"its options are: {_options(signature)}")
+        raise ConfigError(f"{what}: {error}", remedy=f"its options are: {options_of(signature)}") from None
+    return _user_code(lambda: factory(*arguments, **options), what, f"its options are: {options_of(signature)}")
 
 
-def _options(signature: inspect.Signature) -> str:
+def options_of(signature: inspect.Signature) -> str:
+    """A factory's options as people write them."""
     return ", ".join(str(p).replace("'", "") for p in signature.parameters.values()) or "none"

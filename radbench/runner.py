@@ -160,10 +160,10 @@ def _pending(plan: TaskPlan, session: _Pass) -> Iterator[Request]:
         session.progress.advance(reused)
 
 
-def sample_batches(plan: TaskPlan) -> Iterator[list[Sample]]:
+def sample_batches(plan: TaskPlan, size: int = BATCH) -> Iterator[list[Sample]]:
     """The run's samples in batches."""
     samples = plan.samples()
-    while batch := list(islice(samples, BATCH)):
+    while batch := list(islice(samples, size)):
         yield batch
 
 

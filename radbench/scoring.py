@@ -22,12 +22,13 @@ from radbench.metrics.base import Additive, Metric
 from radbench.plan import Plan, TaskPlan
 from radbench.records import Answer, Labels, Mask, Prediction, Sample, Target
 from radbench.registry import find_metric
-from radbench.runner import sample_batches
+from radbench.runner import BATCH, sample_batches
 from radbench.statistics import Clusters, Estimate, Floats, Measure, clusters_of, estimate, macro, pool
 from radbench.task import Group, Task
 
 log = logging.getLogger("radbench")
 
+MASK_BATCH = 4  # a volume's mask may take a hundred megabytes
 SUBGROUP_VALUES = 60  # an axis with more values than this is a listing, not a subgroup analysis
 
 
@@ -182,7 +183,7 @@ def _as_bytes(texts: Sequence[str]) -> np.ndarray:
 def _answers(plan: TaskPlan, index: AnswerIndex) -> Iterator[tuple[list[Sample], list[Answer | None]]]:
     """Batches of samples (each ``draws`` times) with their answers, None where there is none."""
     key, draws = plan.renderer.key, range(plan.renderer.draws)
-    for batch in sample_batches(plan):
+    for batch in sample_batches(plan, MASK_BATCH if plan.task.form == "mask" else BATCH):
         samples = batch if len(draws) == 1 else [s for s in batch for _ in draws]
         yield samples, index.answers([key(s, d) for s in batch for d in draws])
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from radbench.errors import OPEN_ACCESS, ConfigError, DataError, shown
+from radbench.errors import ConfigError, DataError, shown
 from radbench.records import (
     Access,
     AnswerForm,
@@ -62,10 +62,6 @@ class Dataset:
     licence: str
     source: str  # where to get it, for people
     folder: str | None = None  # below the data root; None: the dataset ships inside packages
-
-    @property
-    def restricted(self) -> bool:
-        return self.access not in OPEN_ACCESS
 
     def open(self, locations: DataLocations) -> Reader:
         """The reader over the user's copy. Raises :class:`DataError` where there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import sys
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from radbench.errors import ConfigError, DataError, nearest
-from radbench.registry import all_groups, all_metrics, all_tasks, find_metric, model_names
+from radbench.registry import all_groups, all_metrics, all_tasks, find_metric, model_factory, model_names, options_of
 from radbench.task import LEAVE_ONE_CLUSTER_OUT, DataLocations, Task
 
 
@@ -47,13 +48,10 @@ def _metric_rows() -> list[dict[str, str]]:
 
 
 def _model_rows() -> list[dict[str, str]]:
-    from importlib import import_module
-    from importlib.metadata import entry_points
-
     rows = []
-    for entry in sorted(entry_points(group="radbench.models"), key=lambda e: e.name):
-        doc = (getattr(import_module(entry.module), entry.attr).__doc__ or "").strip().splitlines()
-        rows.append({"model": entry.name, "what": doc[0] if doc else ""})
+    for name in model_names():
+        doc = inspect.cleandoc(model_factory(name).__doc__ or "").splitlines()
+        rows.append({"model": name, "what": doc[0] if doc else ""})
     return rows
 
 
@@ -162,17 +160,13 @@ def _describe_metric(spec: str) -> dict[str, Any]:
 
 
 def _describe_model(name: str) -> dict[str, Any]:
-    import inspect
-    from importlib.metadata import entry_points
-
-    (entry,) = [e for e in entry_points(group="radbench.models") if e.name == name][:1]
-    factory = entry.load()
+    factory = model_factory(name)
     return {
         "model": name,
         "what": inspect.cleandoc(factory.__doc__ or ""),
-        "options": ", ".join(str(p).replace("'", "") for p in inspect.signature(factory).parameters.values()) or "none",
+        "options": options_of(inspect.signature(factory)),
         "capabilities": ", ".join(sorted(factory.capabilities)),
-        "from": entry.value,
+        "from": f"{factory.__module__}:{factory.__qualname__}",
     }
 
 

@@ -17,7 +17,7 @@ from radbench.answers import encode_answer
 from radbench.errors import ConfigError, DataError, Exit, ModelError, RadbenchError, ResumeError
 from radbench.folder import RunFolder, Shard
 from radbench.images import load_mask
-from radbench.records import Answer, Box, Failure, Image, Mask, Request
+from radbench.records import Answer, Box, Image, Mask, Request
 from radbench.registry import find_metric, find_tasks
 
 
@@ -296,6 +296,24 @@ def test_an_unreadable_reference_mask_is_left_out_and_counted(tmp_path: Path) ->
         )
 
 
+@pytest.mark.parametrize("model", ["majority", "knn", "oracle"])
+def test_a_broken_pool_mask_is_left_out_and_the_run_goes_on(model: str, tmp_path: Path) -> None:
+    from PIL import Image as PIL
+
+    table = []
+    for i in range(6):
+        PIL.fromarray(np.full((8, 8), 255, np.uint8)).save(tmp_path / f"{i}.png")
+        table.append({"id": f"s{i}", "image": f"{i}.png", "mask": f"{i}.png", "split": "test" if i > 3 else "train"})
+    for i in (0, 5):
+        (tmp_path / f"m{i}.png").write_bytes(b"not a picture")
+        table[i]["mask"] = f"m{i}.png"
+    task = classification(tmp_path, table, kind="segmentation", choices=[], prompt="Segment.", support="train")
+    evaluation = radbench.evaluate(model, task, out=tmp_path / "r")
+    assert entry(evaluation, "dice")["value"] == 1.0
+    (found,) = evaluation.results["tasks"].values()  # type: ignore[index]
+    assert (found["n"], found["unscorable"]) == (1, 1)
+
+
 def test_odd_paths_in_a_table_are_counted_failures(tmp_path: Path) -> None:
     table = [
         {"id": f"s{i}", "answer": "a", "image": p}
@@ -429,4 +447,3 @@ def test_failure_kinds_of_other_tools_are_no_failures(tmp_path: Path) -> None:
     (tmp_path / "p,x=1.jsonl").write_text("".join(json.dumps(x, ensure_ascii=False) + "\n" for x in lines))
     evaluation = radbench.evaluate(f"replay:{tmp_path / 'p,x=1.jsonl'}", task, out=tmp_path / "r")
     assert entry(evaluation)["value"] == 1.0
-    assert Failure("refused").kind == "refused"
