@@ -37,7 +37,7 @@ class Metric(ABC):
 
     better: ClassVar[Literal["higher", "lower"]] = "higher"
     additive: ClassVar[bool] = False
-    requires: ClassVar[tuple[str, ...]] = ()
+    requires: tuple[str, ...] = ()  # specs of the metrics it is computed from (:class:`Composite`)
     accepts: ClassVar[tuple[type, ...]] = (Text, Labels, Boxes, Mask)  # the kinds of target it can score
     card: Card
 
@@ -73,6 +73,10 @@ class Metric(ABC):
         """None, or what is missing and the command that brings it."""
         return None
 
+    def stored(self, state: State) -> Any:
+        """What of the state ``value`` and ``signature`` need once the rows are there: JSON, kept beside the rows."""
+        return state
+
 
 class Additive(Metric):
     """A metric that is a function of weighted sums of its rows: the bootstrap is one matrix product."""
@@ -106,14 +110,69 @@ class Mean(Additive):
     def counted(self, rows: Floats) -> int:
         return int(rows[:, 1].sum())
 
-    @abstractmethod
     def score(self, prediction: Prediction, target: Target) -> float:
-        """The score of one pair; nan leaves the sample out of the mean."""
+        """The score of one pair; nan leaves the sample out of the mean. Write this or :meth:`scores`."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither score nor scores")
+
+    def scores(self, predictions: Sequence[Prediction], targets: Sequence[Target], state: State) -> Floats:
+        """(n,) scores of n pairs at once, nan where a sample is left out of the mean."""
+        return np.array([self.score(p, t) for p, t in zip(predictions, targets, strict=True)], dtype=np.float64)
 
     def rows(self, predictions: Sequence[Prediction], targets: Sequence[Target], state: State) -> Floats:
-        scores = np.array([self.score(p, t) for p, t in zip(predictions, targets, strict=True)], dtype=np.float64)
+        scores = self.scores(predictions, targets, state)
         counted = ~np.isnan(scores)
         return np.stack([np.where(counted, scores, 0.0), counted.astype(np.float64)], axis=1)
+
+
+class Composite(Mean):
+    """The mean of a score computed from other metrics' sample scores, such as RadCliQ.
+
+    ``requires`` names them by spec; their states are frozen with this one's and their cards explain the inputs. What
+    they compute for a batch is shared with the same metrics asked for beside it (see :mod:`radbench.metrics.batches`).
+    """
+
+    def inputs(self) -> tuple[Metric, ...]:
+        """The required metrics, in the order of ``requires``."""
+        from radbench.registry import find_metric
+
+        return tuple(find_metric(spec) for spec in self.requires)
+
+    def fit(self, targets: Iterable[Target], choices: Sequence[str]) -> State:
+        targets = list(targets)
+        return tuple(metric.fit(targets, choices) for metric in self.inputs())
+
+    def stored(self, state: State) -> Any:
+        return tuple(metric.stored(s) for metric, s in zip(self.inputs(), state, strict=True))
+
+    @abstractmethod
+    def combine(self, inputs: Sequence[Floats]) -> Floats:
+        """(n,) scores from the (n,) scores of each required metric."""
+
+    def scores(self, predictions: Sequence[Prediction], targets: Sequence[Target], state: State) -> Floats:
+        from radbench.metrics.batches import shared_rows
+
+        columns = []
+        for metric, own in zip(self.inputs(), state, strict=True):
+            scores = metric.sample_scores(shared_rows(metric, predictions, targets, own), own)
+            if scores is None:
+                raise TypeError(f"{type(metric).__name__} has no score of a single sample, which {self.card.title} needs")
+            columns.append(scores)
+        return self.combine(columns)
+
+    def unavailable(self) -> str | None:
+        return next((reason for metric in self.inputs() if (reason := metric.unavailable())), None)
+
+
+def said(prediction: Prediction) -> str:
+    """The predicted text; a failed answer counts as an empty one."""
+    return prediction.value or ""
+
+
+def references(target: Target) -> tuple[str, ...]:
+    """The reference texts of a target. Raises TypeError where it is no Text."""
+    if not isinstance(target, Text):
+        raise TypeError(f"expected a Text target, got {type(target).__name__}")
+    return target.alternatives
 
 
 def one_of(name: str, value: str, allowed: Sequence[str]) -> None:

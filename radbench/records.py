@@ -209,7 +209,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, as received. ``boxes`` and ``mask`` are set by models that answer in that form."""
+    """What came back, as received. ``boxes`` and ``mask`` are set by models that answer in that form.
+
+    ``scores`` are a model's probabilities (or log-likelihoods) of the options of a closed set, for ranking metrics.
+    """
 
     text: str | None = None
     boxes: tuple[Box, ...] | None = None
@@ -217,6 +220,7 @@ class Answer:
     failure: Failure | None = None
     seconds: float | None = None
     usage: Mapping[str, float] = field(default_factory=dict)
+    scores: Mapping[str, float] | None = None
 
 
 Value = Any
@@ -225,10 +229,14 @@ Value = Any
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """An answer parsed by the task (``value``), or a counted failure (``value`` is None)."""
+    """An answer parsed by the task (``value``), or a counted failure (``value`` is None).
+
+    ``scores`` ranks the options of a closed set where the model gave them: higher means more likely.
+    """
 
     value: Value | None
     failure: Failure | None = None
+    scores: Mapping[str, float] | None = None
 
 
 @runtime_checkable
