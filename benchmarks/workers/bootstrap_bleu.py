@@ -15,7 +15,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
-from radbench.metrics.text import Bleu
+from radbench.metrics.text.bleu import Bleu
 from sacrebleu.metrics import BLEU
 
 from radbench.records import Prediction, Text

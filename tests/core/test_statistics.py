@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from radbench.metrics.base import Mean
 from radbench.metrics.classification import F1
-from radbench.metrics.text import Bleu
+from radbench.metrics.text.bleu import Bleu
 
 from radbench.records import Labels, Prediction, Text
 from radbench.statistics import (

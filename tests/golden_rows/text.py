@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from golden_rows import Row, equal, load, pairs
 from radbench.metrics.base import Metric
-from radbench.metrics.tokens import Tokeniser, tokens
+from radbench.metrics.text.tokens import Tokeniser, tokens
 
+from golden_rows import Row, equal, load, pairs
 from radbench.records import Prediction, Text
 from radbench.registry import find_metric
 from radbench.statistics import Measure, point
@@ -115,7 +115,9 @@ def evaluate_rouge(kind: str, spec: str, drawn_before: int) -> Row:
             means = [np.mean(generator.choice(scores, len(scores))) for _ in range(1000)]
             yield abs(float(np.percentile(means, 50)) - expected[name][kind])
 
-    return Row(FILE, ("metrics/evaluate_rouge_aggregator",), spec, "evaluate rouge, np.random.seed(0)", 1e-9, differences)
+    return Row(
+        FILE, ("metrics/evaluate_rouge_aggregator",), spec, "evaluate rouge, np.random.seed(0)", 1e-9, differences
+    )
 
 
 def pycoco_ptb() -> Row:
@@ -141,7 +143,9 @@ def pycoco_ptb() -> Row:
             yield abs(point(Measure(metric, state, rows)) - means[field])
 
     key = ("metrics/pycoco_ptb_all",)
-    return Row(FILE, key, "bleu, rouge-l, cider on PTB tokens", "pycocoevalcap 1.2 with PTBTokenizer", 1e-9, differences)
+    return Row(
+        FILE, key, "bleu, rouge-l, cider on PTB tokens", "pycocoevalcap 1.2 with PTBTokenizer", 1e-9, differences
+    )
 
 
 def multimedeval_reports() -> Iterator[Row]:
@@ -174,7 +178,11 @@ ROWS: list[Row] = [
     row("evaluate_bleu4_smooth", "bleu:smooth=add1"),
     *(
         row(f"nltk_bleu{n}_{name}", f"bleu:n={n},tok={tok},case={case},smooth=nltk")
-        for name, tok, case in (("split", "split", "mixed"), ("punkt", "punkt", "mixed"), ("lowersplit", "split", "lower"))
+        for name, tok, case in (
+            ("split", "split", "mixed"),
+            ("punkt", "punkt", "mixed"),
+            ("lowersplit", "split", "lower"),
+        )
         for n in (1, 2, 4)
     ),
     *(

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 from radbench.metrics.base import Card, Mean, State, one_of, references
-from radbench.metrics.batches import Encoded, encoded
-from radbench.metrics.ngrams import Order, blocks
-from radbench.metrics.tokens import LEXICON, TOKENISERS, Case, Tokeniser, Vocabulary
+from radbench.metrics.text.ngrams import Order, blocks
+from radbench.metrics.text.pairs import Encoded, encoded
+from radbench.metrics.text.tokens import LEXICON, TOKENISERS, Case, Tokeniser, Vocabulary
 
 from radbench.records import Prediction, Target, Text
 from radbench.statistics import Floats
@@ -125,7 +125,8 @@ def cider_scores(pairs: Encoded, frequencies: Frequencies, sigma: float = 6.0) -
             said, true = order.hypothesis * idf, order.reference * idf
             at = order.pair + block.first
             dot, said2, true2 = (
-                np.bincount(at, values, minlength=len(hyp)) for values in (np.minimum(said, true) * true, said**2, true**2)
+                np.bincount(at, values, minlength=len(hyp))
+                for values in (np.minimum(said, true) * true, said**2, true**2)
             )
             norm = np.sqrt(said2) * np.sqrt(true2)
             similarity += np.where(norm > 0, dot / np.where(norm > 0, norm, 1.0), dot)
@@ -175,7 +176,7 @@ class Cider(Mean):
 
     def unavailable(self) -> str | None:
         if self.tok == "punkt":
-            from radbench.metrics.punkt import unavailable
+            from radbench.metrics.text.punkt import unavailable
 
             return unavailable()
         return None

@@ -95,7 +95,10 @@ def clipped_matches(hypotheses: Sequence[str], references: Sequence[str], orders
     """(n, orders) clipped n-gram matches of encoded pairs: each hypothesis n-gram counts as often as the reference has it."""
     if orders > PACKED:
         return np.array(
-            [[clipped_count(h, [r], n + 1) for n in range(orders)] for h, r in zip(hypotheses, references, strict=True)],
+            [
+                [clipped_count(h, [r], n + 1) for n in range(orders)]
+                for h, r in zip(hypotheses, references, strict=True)
+            ],
             dtype=np.float64,
         ).reshape(-1, orders)
     out = np.zeros((len(hypotheses), orders))

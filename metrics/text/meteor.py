@@ -1,20 +1,20 @@
 """METEOR as NLTK computes it (Lavie and Agarwal 2007), and METEOR 1.5 through its own Java program.
 
-NLTK 3.8 to 3.10 ``meteor_score``: tokens are lower-cased and aligned exactly, then by Porter stem, then by WordNet synonym of
-the stem; each word of the answer, from its last, takes the last free reference word that matches. The scores of MultiMedEval and of
-Hugging Face evaluate are this with nltk.word_tokenize (``tok:punkt``).
+NLTK 3.8 to 3.10 ``meteor_score``: tokens are lower-cased and aligned exactly, then by Porter stem, then by WordNet synonym
+of the stem; each word of the answer, from its last, takes the last free reference word that matches. The scores of
+MultiMedEval and of Hugging Face evaluate are this with nltk.word_tokenize (``tok:punkt``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from radbench.metrics.base import Card, Mean, State, one_of
-from radbench.metrics.batches import encoded
-from radbench.metrics.tokens import LEXICON, TOKENISERS, Tokeniser, Vocabulary, porter_stem
+from radbench.metrics.text.pairs import encoded
+from radbench.metrics.text.tokens import LEXICON, TOKENISERS, Tokeniser, Vocabulary, porter_stem
 
 from radbench.records import Prediction, Target, Text
 from radbench.statistics import Floats
@@ -148,9 +148,7 @@ class Meteor(Mean):
 
     accepts = (Text,)
 
-    def __init__(
-        self, tok: Tokeniser = "punkt", alpha: float = 0.9, beta: float = 3.0, gamma: float = 0.5
-    ) -> None:
+    def __init__(self, tok: Tokeniser = "punkt", alpha: float = 0.9, beta: float = 3.0, gamma: float = 0.5) -> None:
         one_of("tok", tok, TOKENISERS)
         self.tok, self.alpha, self.beta, self.gamma = tok, float(alpha), float(beta), float(gamma)
         self.card = Card(
@@ -189,7 +187,7 @@ class Meteor(Mean):
         if wordnet() is None:
             return NO_WORDNET
         if self.tok == "punkt":
-            from radbench.metrics.punkt import unavailable
+            from radbench.metrics.text.punkt import unavailable
 
             return unavailable()
         return None

@@ -75,7 +75,9 @@ def _whole(chunk: str) -> tuple[str]:
     return (chunk,)
 
 
-def _tokens_rouge(chunk: str) -> list[str]:
+def _tokens_rouge(chunk: str) -> Sequence[str]:
+    if chunk.isascii() and (chunk.isalnum() or (chunk[:-1].isalnum() and not chunk[-1].isalnum())):
+        return (chunk.lower() if chunk.isalnum() else chunk[:-1].lower(),)
     return [t for t in _ROUGE_SPLIT.split(chunk.lower()) if t]
 
 
@@ -93,7 +95,7 @@ def _tokens_cxr(chunk: str) -> list[str]:
 
 
 def _punkt_rule() -> _Rule:
-    from radbench.metrics.punkt import chunks, tokens_of_chunk
+    from radbench.metrics.text.punkt import chunks, tokens_of_chunk
 
     return _Rule(chunks, tokens_of_chunk)
 

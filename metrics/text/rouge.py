@@ -13,8 +13,9 @@ from typing import Literal
 
 import numpy as np
 from radbench.metrics.base import Card, Mean, State, one_of, ratio, references, said
-from radbench.metrics.batches import encoded, matches, shared
-from radbench.metrics.tokens import LEXICON, TOKENISERS, Tokeniser
+from radbench.metrics.batches import shared
+from radbench.metrics.text.pairs import encoded, matches
+from radbench.metrics.text.tokens import LEXICON, TOKENISERS, Tokeniser
 
 from radbench.records import Prediction, Target, Text
 from radbench.statistics import Floats
@@ -82,7 +83,7 @@ class _Rouge(Mean):
 
     def unavailable(self) -> str | None:
         if self.tok == "punkt":
-            from radbench.metrics.punkt import unavailable
+            from radbench.metrics.text.punkt import unavailable
 
             return unavailable()
         return None

@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 from radbench.metrics.base import Card, Mean, State, one_of, ratio, references, said
-from radbench.metrics.batches import encoded, matches
-from radbench.metrics.tokens import TOKENISERS, Case, Tokeniser
+from radbench.metrics.text.pairs import encoded, matches
+from radbench.metrics.text.tokens import TOKENISERS, Case, Tokeniser
 
 from radbench.records import Prediction, Target, Text
 from radbench.statistics import Floats

@@ -16,8 +16,8 @@ from typing import Literal
 
 import numpy as np
 from radbench.metrics.base import Additive, Card, State, one_of, ratio
-from radbench.metrics.batches import encoded, joint_matches, matches
-from radbench.metrics.tokens import TOKENISERS, Case, Tokeniser
+from radbench.metrics.text.pairs import encoded, joint_matches, matches
+from radbench.metrics.text.tokens import TOKENISERS, Case, Tokeniser
 
 from radbench.records import Prediction, Target, Text
 from radbench.statistics import Floats
@@ -69,7 +69,9 @@ def _nltk4_precision(match: Floats, total: Floats, length: Floats) -> Floats:
 
 def _nltk4(match: Floats, total: Floats, length: Floats) -> Floats:
     precision = _nltk4_precision(match, total, length)
-    return np.where(precision > 0, _logs(precision), 0.0)  # of a text of one word, NLTK skips the orders without a match
+    return np.where(
+        precision > 0, _logs(precision), 0.0
+    )  # of a text of one word, NLTK skips the orders without a match
 
 
 def _nltk7(match: Floats, total: Floats, length: Floats) -> Floats:
@@ -201,7 +203,7 @@ class Bleu(Additive):
 
     def unavailable(self) -> str | None:
         if self.tok == "punkt":
-            from radbench.metrics.punkt import unavailable
+            from radbench.metrics.text.punkt import unavailable
 
             return unavailable()
         return None

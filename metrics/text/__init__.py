@@ -1,0 +1,1 @@
+"""Text metrics over one shared tokenisation: tokens, n-grams, BLEU, ROUGE, METEOR, CIDEr, overlap."""
