@@ -25,6 +25,7 @@ class Card:
     source: str  # paper, package version or repository + commit
     valid_for: str = "any modality"
     failed: str = "a failed answer counts 0"
+    notes: tuple[str, ...] = ()  # what a newcomer to the metric should know, a sentence each
 
 
 class Metric(ABC):
@@ -155,7 +156,9 @@ class Composite(Mean):
         for metric, own in zip(self.inputs(), state, strict=True):
             scores = metric.sample_scores(shared_rows(metric, predictions, targets, own), own)
             if scores is None:
-                raise TypeError(f"{type(metric).__name__} has no score of a single sample, which {self.card.title} needs")
+                raise TypeError(
+                    f"{type(metric).__name__} has no score of a single sample, which {self.card.title} needs"
+                )
             columns.append(scores)
         return self.combine(columns)
 

@@ -1,6 +1,6 @@
 """Predictions from a file: what ``radbench score --predictions`` and other harnesses' outputs come through.
 
-JSON lines ``{"task", "sample", "text" | "boxes" | "mask"}``. Boxes: a list of ``{"label", "box": [x0, y0, x1, y1]}`` or
+JSON lines ``{"task", "sample", "text" | "scores" | "boxes" | "mask"}``. Scores: an object of option -> probability. Boxes: a list of ``{"label", "box": [x0, y0, x1, y1]}`` or
 ``[label, x0, y0, x1, y1(, score)]``, in pixels. Mask: the path, relative to the file, of a PNG, NIfTI, NRRD or npz (array
 ``mask``). Answer files of radbench have these fields, so they replay too.
 """
@@ -8,6 +8,7 @@ JSON lines ``{"task", "sample", "text" | "boxes" | "mask"}``. Boxes: a list of `
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -57,8 +58,8 @@ class Replay:
             raise DataError(f"{where}: expected an object with the texts 'task' and 'sample'")
         if not isinstance(record.get("text", ""), str):
             raise DataError(f"{where}: 'text' is {type(record['text']).__name__}, expected a text")
-        if not any(k in record for k in ("text", "boxes", "mask", "status")):
-            raise DataError(f"{where}: it has none of 'text', 'boxes', 'mask'; found {sorted(record)}")
+        if not any(k in record for k in ("text", "scores", "boxes", "mask", "status")):
+            raise DataError(f"{where}: it has none of 'text', 'scores', 'boxes', 'mask'; found {sorted(record)}")
         return record
 
     def fingerprint(self) -> Mapping[str, str]:
@@ -94,8 +95,9 @@ class Replay:
                 boxes=tuple(_box(b) for b in record["boxes"]) if "boxes" in record else None,
                 mask=self._mask(str(record["mask"])) if "mask" in record else None,
                 failure=failure,
+                scores=_scores(record["scores"]) if "scores" in record else None,
             )
-        except (TypeError, ValueError, IndexError, KeyError) as error:
+        except (AttributeError, TypeError, ValueError, IndexError, KeyError) as error:
             return Answer(failure=Failure("unparsable", f"{type(error).__name__}: {error}"[:300]))
         except ImageError as error:
             return Answer(failure=Failure("input", error.message))
@@ -103,6 +105,13 @@ class Replay:
     def _mask(self, name: str) -> np.ndarray:
         volume = name.lower().endswith((".nii", ".nii.gz", ".nrrd", ".nhdr"))
         return load_mask(Mask(image=Image(str(self._path.parent / name), kind="volume" if volume else "2d")))
+
+
+def _scores(item: Any) -> dict[str, float]:
+    scores = {str(option): float(score) for option, score in item.items()}
+    if not all(map(math.isfinite, scores.values())):
+        raise ValueError("a score is not finite")
+    return scores
 
 
 def _box(item: Any) -> Box:

@@ -52,6 +52,8 @@ def encode_answer(request: Request, answer: Answer, images: tuple[str, ...] = ()
         record["seconds"] = round(answer.seconds, 4)
     if answer.usage:
         record["usage"] = dict(answer.usage)
+    if answer.scores is not None:
+        record["scores"] = dict(answer.scores)
     if images:
         record["images"] = list(images)
     return f'{{"key":"{request.key.hex()}","status":"{status}",{_encode(record)[1:]}\n'
@@ -73,6 +75,7 @@ def decode_answer(line: bytes, folder: Path) -> Answer:
         failure=failure,
         seconds=record.get("seconds"),
         usage=record.get("usage", {}),
+        scores=record.get("scores"),
     )
 
 

@@ -80,6 +80,8 @@ def notes(results: Mapping[str, Any]) -> list[str]:
         if task["failures"]:
             kinds = ", ".join(f"{count} {kind}" for kind, count in task["failures"].items())
             out.append(f"{name}: failed answers score worst: {kinds}.")
+        for metric, reason in task.get("unavailable", {}).items():
+            out.append(f"{name}: {metric} is unavailable: {reason}.")
         if task["unanswered"]:
             out.append(f"{name}: {task['unanswered']} samples have no answer yet.")
         if task["unscorable"]:

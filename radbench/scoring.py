@@ -19,6 +19,7 @@ from radbench.answers import RETRIED, AnswerIndex
 from radbench.errors import DataError, ImageError, RadbenchError, shown
 from radbench.folder import RESULTS, RunFolder
 from radbench.metrics.base import Additive, Metric
+from radbench.metrics.batches import shared_rows
 from radbench.plan import Plan, TaskPlan
 from radbench.records import Answer, Labels, Mask, Prediction, Sample, Target
 from radbench.registry import find_metric
@@ -57,6 +58,7 @@ class ScoredTask:
     unanswered: int
     unscorable: int  # samples whose own reference cannot be read
     metrics: tuple[ScoredMetric, ...]
+    unavailable: Mapping[str, str]  # metric -> what it lacks and the command that brings it
 
     @property
     def n(self) -> int:
@@ -105,9 +107,7 @@ def score(plan: Plan, folder: RunFolder) -> dict[str, Any]:
 def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
     """Statistics of one task from its answers; samples without an answer are left out and counted."""
     task = plan.task
-    metrics = [(name, find_metric(name)) for name in task.metrics]
-    states = [m.fit(_targets(plan), task.choices) for _, m in metrics]
-    rows: list[list[Floats]] = [[] for _ in metrics]
+    metrics = _Metrics(plan)
     ids: list[np.ndarray] = []
     clusters: list[np.ndarray] = []
     own_cluster = plan.renderer.draws == 1  # several draws of a sample are one cluster
@@ -126,16 +126,11 @@ def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
         failures.update(p.failure.kind for p in said if p.failure is not None)
         targets = [_target(s, task) for s in answered]
         classes.update(name for t in targets if isinstance(t, Labels) for name in t.names)
-        for column, (_, metric), state in zip(rows, metrics, states, strict=True):
-            column.append(metric.rows(said, targets, state))
+        metrics.add(said, targets)
         ids.append(_as_bytes([s.id for s in answered]))
         own_cluster &= all(s.cluster is None or s.cluster == s.id for s in answered)
         clusters.append(_as_bytes([s.cluster or s.id for s in answered]))
         strata.add(answered)
-    scored = tuple(
-        ScoredMetric(name, m, state, np.concatenate(r) if r else np.zeros((0, 1)))
-        for (name, m), state, r in zip(metrics, states, rows, strict=True)
-    )
     empty = np.array([], "S1")
     return ScoredTask(
         plan,
@@ -146,8 +141,51 @@ def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
         failures,
         unanswered,
         unscorable,
-        scored,
+        metrics.finish(),
+        metrics.unavailable,
     )
+
+
+class _Metrics:
+    """Collects the rows of a task's metrics; one that lacks something or breaks leaves the others to go on."""
+
+    def __init__(self, plan: TaskPlan) -> None:
+        self.unavailable: dict[str, str] = {}
+        self._task = plan.task.name
+        self._metrics: dict[str, Metric] = {}
+        self._states: dict[str, Any] = {}
+        self._rows: dict[str, list[Floats]] = {}
+        for name in plan.task.metrics:
+            metric = find_metric(name)
+            try:
+                if (reason := metric.unavailable()) is not None:
+                    self._drop(name, reason)
+                    continue
+                self._states[name] = metric.fit(_targets(plan), plan.task.choices)
+            except RadbenchError as error:
+                self._drop(name, str(error))
+                continue
+            self._metrics[name], self._rows[name] = metric, []
+
+    def add(self, said: Sequence[Prediction], targets: Sequence[Target]) -> None:
+        for name, metric in list(self._metrics.items()):
+            try:
+                self._rows[name].append(shared_rows(metric, said, targets, self._states[name]))
+            except RadbenchError as error:
+                self._drop(name, str(error))
+                del self._metrics[name]
+
+    def _drop(self, name: str, reason: str) -> None:
+        self.unavailable[name] = " ".join(reason.split())
+        log.warning("task %s: metric '%s' is unavailable: %s", self._task, name, self.unavailable[name])
+
+    def finish(self) -> tuple[ScoredMetric, ...]:
+        return tuple(
+            ScoredMetric(
+                name, m, self._states[name], np.concatenate(rows) if (rows := self._rows[name]) else np.zeros((0, 1))
+            )
+            for name, m in self._metrics.items()
+        )
 
 
 def _targets(plan: TaskPlan) -> Iterator[Target]:
@@ -260,6 +298,7 @@ def summarise(task: ScoredTask, resamples: int, seed: int, level: float) -> dict
         "failures": dict(sorted(task.failures.items())),
         "classes": dict(task.classes),
         "metrics": {m.name: entry("", "", m) for m in task.metrics},
+        "unavailable": dict(task.unavailable),
         "subgroups": subgroups,
     }
 
@@ -279,7 +318,9 @@ def _group(group: Group, tasks: Mapping[str, ScoredTask], plan: Plan) -> dict[st
     }
     c = plan.config
     for name in group.metrics:
-        scored = [next(m for m in task.metrics if m.name == name) for task in members]
+        scored = [m for task in members for m in task.metrics if m.name == name]
+        if len(scored) < len(members):
+            continue  # unavailable for a member: a group's value is over all of them
         if group.how == "macro":
             value = macro([(m.measure, t.resampling()) for m, t in zip(scored, members, strict=True)],
                           c.resamples, c.seed, c.level)  # fmt: skip
@@ -330,7 +371,7 @@ def _save(folder: RunFolder, task: ScoredTask) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, ids=task.ids, clusters=clusters, **strata)  # type: ignore[arg-type]
         for m in task.metrics:
-            arrays = {"rows": m.rows, "state": np.array(json.dumps(m.state))}
+            arrays = {"rows": m.rows, "state": np.array(json.dumps(m.metric.stored(m.state)))}
             arrays["signature"] = np.array(m.metric.signature(m.state))
             if (scores := m.metric.sample_scores(m.rows, m.state)) is not None:
                 arrays["scores"] = scores
@@ -376,7 +417,7 @@ def _state(folder: RunFolder, plan: Plan) -> dict[str, Any]:
         "answers": _answers_state(folder),
         "resamples": plan.config.resamples,
         "level": plan.config.level,
-        "metrics": {p.task.name: list(p.task.metrics) for p in plan.tasks},
+        "metrics": {p.task.name: {m: find_metric(m).unavailable() for m in p.task.metrics} for p in plan.tasks},
     }
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, ParamSpec
 
 import typer
 
-from radbench.errors import RadbenchError
+from radbench.errors import ConfigError, RadbenchError
 
 P = ParamSpec("P")
 
@@ -106,13 +106,38 @@ def resume_command(path: RunPath, shard: Shard = None, as_json: Json = False) ->
 @_guarded
 def score_command(
     path: Annotated[str | None, typer.Argument(help="a run folder to score again", metavar="[RUN]")] = None,
-    predictions: Annotated[str | None, typer.Option(help="JSON lines of {task, sample, text|boxes|mask}")] = None,
+    predictions: Annotated[
+        str | None,
+        typer.Option(help="JSON lines of {task, sample, text|scores|boxes|mask}; with --references a file of texts"),
+    ] = None,
+    references: Annotated[
+        str | None, typer.Option(help="score without a task: a .txt, .jsonl, .json, .csv or .tsv file of references")
+    ] = None,
+    metrics: Annotated[
+        list[str] | None, typer.Option("--metrics", help="with --references: metric specs; repeat or join by commas")
+    ] = None,
+    choices: Annotated[str | None, typer.Option(help="with --references: the closed set, joined by commas")] = None,
     tasks: Tasks = None,
     data: Data = None,
     out: Annotated[str | None, typer.Option("--out", "-o", help="run folder for scored predictions")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="with --references: seed of the resamples")] = 0,
+    resamples: Annotated[int, typer.Option(min=1, help="with --references: bootstrap resamples")] = 1000,
     as_json: Json = False,
 ) -> int:
-    """Score a run again, or predictions made with anything."""
+    """Score a run again, predictions made with anything, or two files of texts."""
+    if references is not None:
+        from radbench.cli import pairs
+
+        if path is not None or tasks or data or out or predictions is None:
+            raise ConfigError(
+                "--references goes with --predictions and --metrics alone", remedy="radbench score --help"
+            )
+        options = [c.strip() for c in (choices or "").split(",") if c.strip()]
+        return pairs.run(predictions, references, metrics or [], options, seed, resamples, as_json)
+    if metrics or choices:
+        raise ConfigError(
+            "--metrics and --choices go with --references: a task names its own", remedy="radbench score --help"
+        )
     from radbench.cli import work
 
     return work.score(path, predictions, tasks, data, out, as_json)
@@ -146,7 +171,9 @@ def list_command(
 @app.command("describe")
 @_guarded
 def describe_command(
-    name: Annotated[str, typer.Argument(help="a task, metric or model")], data: Data = None, as_json: Json = False
+    name: Annotated[list[str], typer.Argument(help="a task, metric or model", metavar="[task|metric|model] NAME")],
+    data: Data = None,
+    as_json: Json = False,
 ) -> int:
     """Explain a task (prompts, metrics, access, published numbers), a metric or a model."""
     from radbench.cli import catalogue

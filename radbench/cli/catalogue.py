@@ -9,11 +9,14 @@ import sys
 from collections.abc import Iterable
 from importlib.resources import files
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from radbench.errors import ConfigError, DataError, nearest
 from radbench.registry import all_groups, all_metrics, all_tasks, find_metric, model_factory, model_names, options_of
 from radbench.task import LEAVE_ONE_CLUSTER_OUT, DataLocations, Task
+
+if TYPE_CHECKING:
+    from radbench.metrics.base import Metric
 
 
 def list_things(what: str, as_json: bool) -> int:
@@ -85,19 +88,24 @@ def _print(rows: list[dict[str, str]], as_json: bool) -> None:
 # --- describe ---
 
 
-def describe(name: str, data: list[str] | None, as_json: bool) -> int:
-    if name in all_tasks() or name.endswith((".yaml", ".yml")):
+def describe(names: list[str], data: list[str] | None, as_json: bool) -> int:
+    kind, name = names if len(names) == 2 else ("", " ".join(names))
+    if kind not in ("", "task", "metric", "model"):
+        raise ConfigError(f"cannot describe a '{kind}'", remedy="radbench describe [task|metric|model] NAME")
+    if kind in ("", "task") and (name in all_tasks() or name.endswith((".yaml", ".yml"))):
         from radbench.registry import find_tasks
 
         facts = _describe_task(find_tasks([name])[0], DataLocations.parse(data or ()))
-    elif name.partition(":")[0] in all_metrics():
+    elif kind in ("", "metric") and name.partition(":")[0] in all_metrics():
         facts = _describe_metric(name)
-    elif name.partition(":")[0] in model_names():
+    elif kind in ("", "model") and name.partition(":")[0] in model_names():
         facts = _describe_model(name.partition(":")[0])
     else:
-        known = [*all_tasks(), *all_metrics(), *model_names()]
+        groups = {"task": all_tasks(), "metric": all_metrics(), "model": model_names()}
+        known = [n for k, found in groups.items() if kind in ("", k) for n in found]
         raise ConfigError(
-            f"nothing is called '{name}': {nearest(name, known)}", remedy="radbench list tasks|metrics|models"
+            f"no {kind or 'task, metric or model'} is called '{name}': {nearest(name, known)}",
+            remedy="radbench list tasks|metrics|models",
         )
     if as_json:
         print(json.dumps(facts))
@@ -145,7 +153,9 @@ def _published(task: Task) -> Iterable[str]:
 def _describe_metric(spec: str) -> dict[str, Any]:
     metric = find_metric(spec)
     card = metric.card
-    return {
+    factory = all_metrics()[spec.partition(":")[0]]
+    computed_from = [f"{s}: {_one_line(find_metric(s))}" for s in metric.requires]
+    facts = {
         "metric": spec,
         "title": card.title,
         "formula": card.formula,
@@ -154,9 +164,19 @@ def _describe_metric(spec: str) -> dict[str, Any]:
         "valid for": card.valid_for,
         "failed answers": card.failed,
         "source": card.source,
+        "computed from": computed_from,
+        "options": options_of(inspect.signature(factory)),
+        "in Python": f"radbench.metrics.{spec.partition(':')[0].replace('-', '_')}(predictions, references)",
         "signature": metric.signature(()),
         "available": metric.unavailable() or "yes",
+        "notes": list(card.notes),
     }
+    return {k: v for k, v in facts.items() if v != []}
+
+
+def _one_line(metric: Metric) -> str:
+    missing = metric.unavailable()
+    return f"{metric.card.title}, {metric.card.range}" + (f"; unavailable: {missing}" if missing else "")
 
 
 def _describe_model(name: str) -> dict[str, Any]:

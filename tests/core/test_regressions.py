@@ -159,7 +159,7 @@ def test_two_tasks_of_one_name_and_metrics_that_do_not_fit_are_refused_before_as
 
 
 @pytest.mark.parametrize(
-    "spec", ["bleu:n=zero", "bleu:tok=xyz", "bleu:n=0", "f1:average=weighted", "f1:over=all", "dice:empty=foo"]
+    "spec", ["bleu:n=zero", "bleu:tok=xyz", "bleu:n=0", "f1:average=balanced", "f1:over=all", "dice:empty=foo"]
 )
 def test_options_of_metrics_are_checked(spec: str) -> None:
     with pytest.raises(ConfigError, match="its options are"):
