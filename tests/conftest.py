@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from golden_rows import TABLE
 from hypothesis import settings
 
 settings.register_profile("radbench", deadline=None, derandomize=True)  # shared machines are slow now and then
@@ -23,6 +24,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     skipped = [r for r in terminalreporter.stats.get("skipped", []) if _SKIP in str(r.longrepr)]
+    if rows := config.stash.get(TABLE, []):
+        heading = ("ours", "original", "keys", "values", "max difference")
+        widths = [max(len(r[i]) for r in (heading, *rows)) for i in range(len(heading))]
+        terminalreporter.section(f"golden values: {len(rows)} comparisons")
+        for line in (heading, *rows):
+            terminalreporter.write_line("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip())
     terminalreporter.write_line(f"{len(skipped)} tests skipped for want of {config.getoption('--shared')}/data")
 
 

@@ -13,6 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+TABLE = pytest.StashKey[list[tuple[str, ...]]]()  # what the comparisons gave, printed at the end of the run
 GOLDEN = Path(__file__).parent.parent / "golden"
 
 
