@@ -4,6 +4,7 @@ Every installed metric is also a plain function, ``-`` written ``_``::
 
     radbench.metrics.bleu(["no effusion"], ["no pleural effusion"], n=2)
     radbench.metrics.score(["rouge-l", "meteor"], predictions, references)   # several, with intervals
+    evaluate.load(radbench.metrics.evaluate_script(), "bleu:n=2")            # as a Hugging Face evaluate metric
 """
 
 from __future__ import annotations
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from radbench.metrics.functional import score as score
 
 _FUNCTIONAL = ("Score", "compute", "score")
+
+
+def evaluate_script() -> str:
+    """Path of the script that Hugging Face ``evaluate.load`` takes; the configuration name is the metric's spec."""
+    from pathlib import Path
+
+    return str(Path(__file__).parent / "hf_evaluate" / "hf_evaluate.py")
 
 
 def __getattr__(name: str) -> Any:
@@ -38,4 +46,4 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     from radbench.registry import all_metrics
 
-    return sorted([*_FUNCTIONAL, *(name.replace("-", "_") for name in all_metrics())])
+    return sorted([*_FUNCTIONAL, "evaluate_script", *(name.replace("-", "_") for name in all_metrics())])

@@ -121,7 +121,7 @@ def compute(
     if (reason := found.unavailable()) is not None:
         raise ConfigError(f"metric '{metric}' is unavailable: {reason}")
     said, targets = _pairs(found, predictions, references)
-    rows, state = rows_of(found, said, targets, choices)
+    rows, state = rows_of(found, said, targets, choices or _labels_of(said, targets))
     return point(Measure(found, state, rows))
 
 
@@ -135,6 +135,16 @@ def _resolve(metric: str | Metric, options: Mapping[str, Any]) -> Metric:
     name, arguments, given = parse_spec(metric)
     find_metric(name)  # says so where there is no such metric
     return construct(all_metrics()[name], f"metric '{name}'", arguments, {**given, **options})
+
+
+def _labels_of(said: Sequence[Prediction], targets: Sequence[Target]) -> tuple[str, ...]:
+    """The closed set where none is given: every label of truth and prediction, as scikit-learn takes it."""
+    names = {name for t in targets if isinstance(t, Labels) for name in t.names}
+    if names or any(isinstance(t, Labels) for t in targets):
+        for prediction in said:
+            names.update(prediction.value or ())
+            names.update(prediction.scores or ())
+    return tuple(sorted(names))
 
 
 def _pairs(
@@ -176,7 +186,7 @@ def score(
     missing = {spec: reason for spec, m in found.items() if (reason := m.unavailable()) is not None}
     usable = {spec: m for spec, m in found.items() if spec not in missing}
     pairs = {spec: _pairs(m, predictions, references) for spec, m in usable.items()}
-    fitted = {spec: m.fit(pairs[spec][1], choices) for spec, m in usable.items()}
+    fitted = {spec: m.fit(pairs[spec][1], choices or _labels_of(*pairs[spec])) for spec, m in usable.items()}
     rows = _rows_together(usable, pairs, fitted, len(references))
     names = [str(i) for i in range(len(references))] if clusters is None else [str(c) for c in clusters]
     measures = {spec: Measure(m, fitted[spec], rows[spec]) for spec, m in usable.items()}

@@ -8,6 +8,7 @@ Specs are ``name``, ``name:argument`` and ``name:argument,key=value``.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import logging
@@ -16,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from radbench.errors import ConfigError, RadbenchError, nearest
 
@@ -209,14 +210,25 @@ def _literal(text: str) -> Any:
 
 def construct(factory: Callable[..., Any], what: str, arguments: list[Any], options: dict[str, Any]) -> Any:
     """Call a factory with the options of a spec; a wrong option names the right ones."""
-    signature = inspect.signature(factory)
     try:
-        signature.bind(*arguments, **options)
+        inspect.signature(factory).bind(*arguments, **options)
     except TypeError as error:
-        raise ConfigError(f"{what}: {error}", remedy=f"its options are: {options_of(signature)}") from None
-    return _user_code(lambda: factory(*arguments, **options), what, f"its options are: {options_of(signature)}")
+        raise ConfigError(f"{what}: {error}", remedy=f"its options are: {options_of(factory)}") from None
+    return _user_code(lambda: factory(*arguments, **options), what, f"its options are: {options_of(factory)}")
 
 
-def options_of(signature: inspect.Signature) -> str:
-    """A factory's options as people write them."""
-    return ", ".join(str(p).replace("'", "") for p in signature.parameters.values()) or "none"
+def options_of(factory: Callable[..., Any]) -> str:
+    """A factory's options as people write them: ``n=4, avg=corpus (corpus|sample)``."""
+    plain = factory.func if isinstance(factory, functools.partial) else factory
+    try:
+        hints = get_type_hints(plain.__init__ if inspect.isclass(plain) else plain)
+    except (NameError, TypeError):  # an annotation that only a type checker can see
+        hints = {}
+    parts = []
+    for name, parameter in inspect.signature(factory).parameters.items():
+        mark = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        default = "" if parameter.default is parameter.empty else f"={parameter.default}"
+        hint = hints.get(name)
+        allowed = f" ({'|'.join(map(str, get_args(hint)))})" if get_origin(hint) is Literal else ""
+        parts.append(f"{mark}{name}{default}{allowed}")
+    return ", ".join(parts) or "none"

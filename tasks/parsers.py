@@ -9,8 +9,11 @@ import json
 import math
 from typing import TYPE_CHECKING
 
-from radbench.metrics.matching import Case, most_similar_option
+from radbench.metrics.vqa.answer_sets import said_names
+from radbench.metrics.vqa.choices import multimedeval_labels
+from radbench.metrics.vqa.matching import MATCHERS, NEVER_INVALID, Case, most_similar_option
 
+from radbench.errors import ConfigError, nearest
 from radbench.records import Answer, Box, Failure, Mask, Prediction, Sample
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ def free_text(answer: Answer, sample: Sample, task: Task) -> Prediction:
 
 
 def closed_choice(answer: Answer, sample: Sample, task: Task, case: Case = "lower") -> Prediction:
-    """One label: the option most similar by difflib (see :mod:`radbench.metrics.matching`)."""
+    """One label: the option most similar by difflib (see :mod:`radbench.metrics.vqa.matching`)."""
     text = answer.text
     if text is None or not text.strip():
         return _EMPTY
@@ -39,7 +42,25 @@ def closed_choice(answer: Answer, sample: Sample, task: Task, case: Case = "lowe
     index = most_similar_option(text, options, case)
     if index is None:
         return _unparsable("no option shares a character with the answer")
-    return Prediction((options[index],))
+    return Prediction((options[index],), scores=answer.scores)
+
+
+def choice(answer: Answer, sample: Sample, task: Task, match: str = "guarded") -> Prediction:
+    """One label: the option that a reading of :data:`radbench.metrics.vqa.matching.MATCHERS` finds, ``guarded`` by default.
+
+    An answer in which it finds none is unparsable; MultiMedEval's image matching takes the first option then, and for
+    an empty text too. Raises :class:`radbench.errors.ConfigError` where there is no such reading.
+    """
+    if match not in MATCHERS:
+        raise ConfigError(f"the parser 'choice' has no match '{match}': {nearest(match, MATCHERS)}")
+    text = answer.text
+    if text is None or (not text.strip() and match not in NEVER_INVALID):
+        return _EMPTY
+    options = sample.choices or task.choices
+    index = MATCHERS[match](text, options)
+    if index is None:
+        return _unparsable(f"no option is meant, as '{match}' reads the answer")
+    return Prediction((options[index],), scores=answer.scores)
 
 
 def labels(answer: Answer, sample: Sample, task: Task, separator: str = ",") -> Prediction:
@@ -59,7 +80,31 @@ def labels(answer: Answer, sample: Sample, task: Task, separator: str = ",") -> 
             rest = rest.replace(named, separator)
     if not chosen and not {"none", "no finding", "normal"} & set(said):
         return _unparsable("none of the labels is named")
-    return Prediction(tuple(o for o in options if o in chosen))
+    return Prediction(tuple(o for o in options if o in chosen), scores=answer.scores)
+
+
+def bleu_labels(answer: Answer, sample: Sample, task: Task) -> Prediction:
+    """A set of labels as MultiMedEval 1.0.0 reads it: every option whose BLEU-1 with the answer exceeds 0.5, maybe none."""
+    if answer.text is None:
+        return _EMPTY
+    options = sample.choices or task.choices
+    chosen = multimedeval_labels(answer.text, options)
+    return Prediction(tuple(options[i] for i in chosen), scores=answer.scores)
+
+
+def answer_set(answer: Answer, sample: Sample, task: Task, separator: str = ",") -> Prediction:
+    """A set of names, such as MIMIC-CXR-VQA asks for: the parts between separators, semicolons or lines.
+
+    With a closed set the parts that equal an option are taken and others ignored; without one every part is taken, in
+    lower case. ``none``, ``normal`` and the like are the empty set. See :func:`radbench.metrics.vqa.answer_sets.said_names`.
+    """
+    if answer.text is None or not answer.text.strip():
+        return _EMPTY
+    options = sample.choices or task.choices
+    names = said_names(answer.text, options, separator)
+    if names == ():
+        return _unparsable("none of the options is named" if options else "the answer names nothing")
+    return Prediction(names or (), scores=answer.scores)
 
 
 def _parts(text: str, separator: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""METEOR as NLTK computes it (Lavie and Agarwal 2007), and METEOR 1.5 through its own Java program.
+"""METEOR as NLTK computes it (Lavie and Agarwal 2007).
 
 NLTK 3.8 to 3.10 ``meteor_score``: tokens are lower-cased and aligned exactly, then by Porter stem, then by WordNet synonym
 of the stem; each word of the answer, from its last, takes the last free reference word that matches. The scores of
@@ -8,32 +8,16 @@ MultiMedEval and of Hugging Face evaluate are this with nltk.word_tokenize (``to
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from radbench.metrics.base import Card, Mean, State, one_of
 from radbench.metrics.text.pairs import encoded
 from radbench.metrics.text.tokens import LEXICON, TOKENISERS, Tokeniser, Vocabulary, porter_stem
+from radbench.metrics.text.wordnet import installed
+from radbench.metrics.text.wordnet import unavailable as wordnet_unavailable
 
 from radbench.records import Prediction, Target, Text
 from radbench.statistics import Floats
-
-if TYPE_CHECKING:
-    from radbench.metrics.wordnet import WordNet
-
-NO_WORDNET = (
-    "WordNet 3.0 is not installed: apt install wordnet-base wordnet-sense-index, or radbench fetch nltk (NLTK's copy)"
-)
-
-
-@cache
-def wordnet() -> WordNet | None:
-    """The installed WordNet, opened once."""
-    from radbench.metrics.wordnet import WordNet, find
-
-    folder = find()
-    return None if folder is None else WordNet(folder)
 
 
 class _Table(dict[int, int]):
@@ -53,13 +37,10 @@ class _Synonyms(dict[str, frozenset[str]]):
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
-        found = wordnet()
-        if found is None:
-            raise LookupError(NO_WORDNET)
-        self._wordnet = found
+        self._names = installed().synonyms
 
     def __missing__(self, character: str) -> frozenset[str]:
-        names = self._wordnet.synonyms(self._vocabulary.words[ord(character)])
+        names = self._names(self._vocabulary.words[ord(character)])
         synonyms = frozenset(self._vocabulary[n] for n in names if "_" not in n) | {character}
         self[character] = synonyms
         return synonyms
@@ -184,8 +165,8 @@ class Meteor(Mean):
 
         if find_spec("nltk") is None:
             return "NLTK is not installed: pip install 'radbench[text]'"
-        if wordnet() is None:
-            return NO_WORDNET
+        if (reason := wordnet_unavailable()) is not None:
+            return reason
         if self.tok == "punkt":
             from radbench.metrics.text.punkt import unavailable
 

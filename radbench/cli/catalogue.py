@@ -165,7 +165,7 @@ def _describe_metric(spec: str) -> dict[str, Any]:
         "failed answers": card.failed,
         "source": card.source,
         "computed from": computed_from,
-        "options": options_of(inspect.signature(factory)),
+        "options": options_of(factory),
         "in Python": f"radbench.metrics.{spec.partition(':')[0].replace('-', '_')}(predictions, references)",
         "signature": metric.signature(()),
         "available": metric.unavailable() or "yes",
@@ -184,7 +184,7 @@ def _describe_model(name: str) -> dict[str, Any]:
     return {
         "model": name,
         "what": inspect.cleandoc(factory.__doc__ or ""),
-        "options": options_of(inspect.signature(factory)),
+        "options": options_of(factory),
         "capabilities": ", ".join(sorted(factory.capabilities)),
         "from": f"{factory.__module__}:{factory.__qualname__}",
     }

@@ -218,7 +218,7 @@ def test_a_third_party_package_plugs_in_by_entry_points(tmp_path: Path) -> None:
         (["run", "-m", "broken:f", "-t", "demo/modality"], "importing 'broken' failed: RuntimeError: at import"),
         (["run", "-m", "broken.py:f", "-t", "demo/modality"], "give the module without .py: broken:f"),
         (["run", "-m", "leaves:f", "-t", "demo/modality"], "importing 'leaves' failed: SystemExit"),
-        (["run", "-m", "knn:k=zero", "-t", "demo/modality"], "its options are: k: int = 5"),
+        (["run", "-m", "knn:k=zero", "-t", "demo/modality"], "its options are: k=5"),
         (["score", "--predictions", "latin.jsonl", "-t", "demo/modality"], "not JSON in UTF-8"),
         (["score", "--predictions", "other.jsonl", "-t", "demo/modality"], "no prediction of other.jsonl matches"),
         (["score", "--predictions", "nothing.jsonl", "-t", "demo/modality"], "no such predictions file"),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from radbench.metrics.base import Mean
-from radbench.metrics.classification import F1
+from radbench.metrics.labels.classification import F1
 from radbench.metrics.text.bleu import Bleu
 
 from radbench.records import Labels, Prediction, Text

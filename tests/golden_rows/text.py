@@ -148,6 +148,21 @@ def pycoco_ptb() -> Row:
     )
 
 
+def meteor_java() -> Row:
+    def differences() -> Iterator[float]:
+        metric, expected = metric_of("meteor-1.5"), golden("pycoco_meteor_java")
+        cases = golden("pycoco_ptb_all")["per_pair"]
+        predictions = [Prediction(c["hyp"]) for c in cases.values()]
+        rows = metric.rows(predictions, [Text((c["ref"],)) for c in cases.values()], ())
+        for score, pair in zip(metric.sample_scores(rows, ()), cases, strict=True):
+            yield abs(score - expected["per_pair"][pair])
+        yield abs(point(Measure(metric, (), rows)) - expected["aggregate"])
+
+    return Row(
+        FILE, ("metrics/pycoco_meteor_java",), "meteor-1.5", "pycocoevalcap 1.2 Meteor (java)", 1e-9, differences
+    )
+
+
 def multimedeval_reports() -> Iterator[Row]:
     file, originals = "multimedeval_1.0.0_golden", "PyPI multimedeval 1.0.0 ReportComparison"
     specs = {
@@ -196,6 +211,7 @@ ROWS: list[Row] = [
     *rouge_rows(),
     row("pycoco_rougeL", "rouge-l:tok=space,beta=1.2"),
     pycoco_ptb(),
+    meteor_java(),
     evaluate_rouge("rouge1", "rouge-1", 0),
     evaluate_rouge("rougeL", "rouge-l", 1),
     row("nltk_meteor", "meteor"),

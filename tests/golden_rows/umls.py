@@ -118,6 +118,4 @@ def _row(threshold: str, key: str) -> Row:
     )  # fmt: skip
 
 
-ROWS: list[Row] = [
-    _row(t, key) for t in THRESHOLDS for key in ("ref", "hyp", "cui_set", "cui_multiset", "surface_set")
-]
+ROWS: list[Row] = [_row(t, key) for t in THRESHOLDS for key in ("ref", "hyp", "cui_set", "cui_multiset", "surface_set")]

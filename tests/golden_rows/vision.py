@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 from radbench.metrics.base import Mean, Metric
-from radbench.metrics.boxes import MeanIoU, box_iou
-from radbench.metrics.classification import F1, Accuracy, Agreement, SampleF1
-from radbench.metrics.masks import Dice, dice, mask_iou, overlap
+from radbench.metrics.labels.agreement import Agreement
+from radbench.metrics.labels.classification import F1, Accuracy, SampleF1
+from radbench.metrics.vision.boxes import MeanIoU, box_iou
+from radbench.metrics.vision.masks import Dice, dice, mask_iou, overlap
 
 from golden_rows import Row, equal, load
 from radbench.records import Box, Boxes, Labels, Mask, Prediction

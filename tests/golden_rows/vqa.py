@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
-from radbench.metrics.choices import multimedeval_option, multimedeval_vote
-from radbench.metrics.matching import closest_option, most_similar_option, original_option, ratios
-from radbench.metrics.vqa import _READINGS, MultiMedEvalVQA, Part, Version, clean_str, pair_statistics
-from radbench.metrics.wordnet import unavailable
+from radbench.metrics.text.wordnet import unavailable
+from radbench.metrics.vqa.choices import multimedeval_option, multimedeval_vote
+from radbench.metrics.vqa.matching import closest_option, most_similar_option, original_option, ratios
+from radbench.metrics.vqa.multimedeval import _READINGS, MultiMedEvalVQA, Part, Version, clean_str, pair_statistics
 
 from golden_rows import Row, equal, load
 from radbench.records import Prediction, Text

@@ -22,12 +22,11 @@ _LEXNAMES = {
 @pytest.fixture(scope="session")
 def nltk_wordnet(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """NLTK's own reader over the installed WordNet."""
-    from radbench.metrics.text.meteor import NO_WORDNET
-    from radbench.metrics.wordnet import find
+    from radbench.metrics.text.wordnet import find, unavailable
 
     source = find()
     if source is None:
-        pytest.skip(NO_WORDNET)
+        pytest.skip(unavailable() or "")
     import nltk
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
 

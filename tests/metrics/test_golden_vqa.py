@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from radbench.metrics.vqa import _PARTS, MultiMedEvalVQA, clean_str, pair_statistics
+from radbench.metrics.vqa.multimedeval import _PARTS, MultiMedEvalVQA, clean_str, pair_statistics
 
 from radbench.records import Prediction, Text
 from radbench.statistics import Measure, point

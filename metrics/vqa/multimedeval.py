@@ -1,26 +1,31 @@
-"""MedDr's VQA scores: the protocol of MultiMedEval 1.0.0 (PyPI multimedeval, task_families.VQA and utils.clean_str).
+"""The VQA scores of MultiMedEval (PyPI multimedeval, task_families.VQA and utils.clean_str); MedDr uses version 1.0.0.
 
-Kept as they are, because published numbers contain them: punctuation next to a space anywhere in the text is removed
-everywhere instead of becoming a space; only the first 32 periods are dropped; F1 has 1e-8 in its denominator, so a
-perfect match scores 0.999999995; a question is closed when its *cleaned reference* is yes or no; "yes or no" is correct
-for both.
+Its oddities are kept, because published numbers contain them: punctuation next to a space anywhere in the text is
+removed everywhere instead of becoming a space; only the first 32 periods are dropped; F1 has 1e-8 in its denominator, so
+a perfect match scores 0.999999995; a question is closed when its *cleaned reference* is yes or no; "yes or no" is correct
+for both. Version 0.1.0 reads answers differently: see :mod:`radbench.metrics.vqa.multimedeval_0_1_0`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from functools import lru_cache
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from math import exp
 from typing import Literal
 
 import numpy as np
-from radbench.metrics.base import Additive, Card, State, ratio
-from radbench.metrics.matching import SHORT
-from radbench.metrics.text import Bleu
+from radbench.metrics.base import Additive, Card, State, one_of, ratio, references, said
+from radbench.metrics.text.wordnet import VERSION as WORDNET
+from radbench.metrics.text.wordnet import unavailable as wordnet_unavailable
+from radbench.metrics.vqa.multimedeval_0_1_0 import clean_str as clean_str_0_1_0
+from radbench.metrics.vqa.multimedeval_0_1_0 import token_set
 
 from radbench.records import Prediction, Target, Text
 from radbench.statistics import Floats
 
+SHORT = 4096  # characters: longer texts are not kept in caches
 _PUNCTUATION = (*';/[]"{}()=+\\_-><@`,?!',)
 _DIGIT_COMMA_DIGIT = re.compile(r"\d,\d")
 _PERIOD_BEFORE_NON_DIGIT = re.compile(r"\.(?!\d)")
@@ -68,6 +73,7 @@ def _clean(text: str) -> str:
 _clean_short = lru_cache(maxsize=65536)(_clean)
 
 Part = Literal["bleu-1", "f1", "recall", "closed-accuracy", "open-recall", "open-accuracy"]
+Version = Literal["1.0.0", "0.1.0"]
 # part -> (column summed, column counted)
 _PARTS: dict[Part, tuple[str, str]] = {
     "bleu-1": ("bleu1", "n"),
@@ -85,29 +91,47 @@ _TITLES = {
     "open-recall": "mean token recall of the other questions",
     "open-accuracy": "share of the other questions with token recall >= 0.75",
 }
-_BLEU1 = Bleu(n=1, tok="split", avg="sample")
+# version -> (cleaning, tokens of a cleaned text, what the signature says of its oddities)
+_READINGS: dict[str, tuple[Callable[[str], str], Callable[[str], set[str]], str]] = {
+    "1.0.0": (clean_str, lambda cleaned: set(cleaned.split()), "clean:1.0.0|tokens:set|not:closed-only"),
+    "0.1.0": (
+        clean_str_0_1_0,
+        token_set,
+        f"clean:0.1.0|tokens:lemma-set|wordnet:{WORDNET}|not:all-scores|blank:token",
+    ),
+}
 
 
-def pair_statistics(prediction: str, reference: str) -> dict[str, float]:
+def bleu_1(prediction: Sequence[str], reference: Sequence[str]) -> float:
+    """BLEU-1 of two token lists, 0 to 1: clipped unigram precision times the brevity penalty; 0 without a match.
+
+    Equals torchmetrics BLEUScore(n_gram=1), which computes in float32.
+    """
+    left = Counter(reference)
+    matches = sum(min(count, left[token]) for token, count in Counter(prediction).items() if token in left)
+    if not matches:
+        return 0.0
+    brevity = min(0.0, 1.0 - len(reference) / len(prediction))
+    return matches / len(prediction) * exp(brevity)
+
+
+def pair_statistics(prediction: str, reference: str, version: Version = "1.0.0") -> dict[str, float]:
     """The statistics of one answer: bleu1, f1, recall, closed(_correct), open(_recall, _correct), n."""
-    said_text, true_text = clean_str(prediction), clean_str(reference)
-    said, true = set(said_text.split()), set(true_text.split())
-    common = len(said & true)
+    clean, tokens, _ = _READINGS[version]
+    said_text, true_text = clean(prediction), clean(reference)
+    said, true = tokens(said_text), tokens(true_text)
+    accepted = true | {"not"} if true == {"no"} else true
+    scored = accepted if version == "0.1.0" else true
+    common = len(said & scored)
     precision = common / len(said) if said else 0.0
-    recall = common / len(true) if true else 0.0
+    recall = common / len(scored) if scored else 0.0
     closed = true_text in ("yes", "no")
-    if closed:
-        accepted = true | {"not"} if true_text == "no" else true
-        closed_correct = len(said & accepted) / len(accepted) >= 0.4
-    else:
-        closed_correct = False
-    bleu1 = _BLEU1.rows([Prediction(said_text)], [Text((true_text,))], ())[0, 0]
     return {
-        "bleu1": float(bleu1),
+        "bleu1": bleu_1(said_text.split(), true_text.split()),
         "f1": 2 * precision * recall / (precision + recall + 1e-8),
         "recall": recall,
         "closed": float(closed),
-        "closed_correct": float(closed_correct),
+        "closed_correct": float(closed and len(said & accepted) / len(accepted) >= 0.4),
         "open": float(not closed),
         "open_recall": 0.0 if closed else recall,
         "open_correct": float(not closed and recall >= 0.75),
@@ -118,24 +142,31 @@ def pair_statistics(prediction: str, reference: str) -> dict[str, float]:
 _short_pair = lru_cache(maxsize=8192)(pair_statistics)
 
 
-def _pair_statistics(prediction: str, reference: str) -> dict[str, float]:
+def _pair_statistics(prediction: str, reference: str, version: Version) -> dict[str, float]:
     """The six scores of one pass share each pair; long ones are computed anew rather than held in memory."""
     short = len(prediction) + len(reference) <= SHORT
-    return _short_pair(prediction, reference) if short else pair_statistics(prediction, reference)
+    return (_short_pair if short else pair_statistics)(prediction, reference, version)
 
 
 class MultiMedEvalVQA(Additive):
-    """One of the six VQA scores of MultiMedEval 1.0.0. A failed answer counts as an empty text."""
+    """One of the six VQA scores of MultiMedEval. A failed answer counts as an empty text.
+
+    ``version``: ``1.0.0``, which MedDr's rows use, or ``0.1.0``, which needs WordNet. Where a task has no closed (or no
+    open) question their scores are nan; the original has 0 there (0.1.0 stops with a division by zero).
+    """
 
     accepts = (Text,)
 
-    def __init__(self, part: Part) -> None:
-        self.part = part
+    def __init__(self, part: Part, version: Literal["1.0.0", "0.1.0"] = "1.0.0") -> None:
+        one_of("part", part, tuple(_PARTS))
+        one_of("version", version, tuple(_READINGS))
+        self.part, self.version = part, version
+        used = "; used by MedDr (arXiv 2404.15127)" if version == "1.0.0" else ", taskFamilies.VQA and utils.cleanStr"
         self.card = Card(
-            f"VQA {part} (MultiMedEval)",
-            _TITLES[part],
+            f"VQA {part} (MultiMedEval {version})",
+            _TITLES[part] if version == "1.0.0" else f"{_TITLES[part]}; tokens are noun lemmas",
             "0 to 1, higher is better",
-            "PyPI multimedeval 1.0.0, task_families.VQA; used by MedDr (arXiv 2404.15127)",
+            f"PyPI multimedeval {version}{used}",
             failed="a failed answer counts as an empty text",
         )
 
@@ -146,10 +177,8 @@ class MultiMedEvalVQA(Additive):
         total, count = _PARTS[self.part]
         out = np.empty((len(targets), 2))
         for i, (prediction, target) in enumerate(zip(predictions, targets, strict=True)):
-            if not isinstance(target, Text):
-                raise TypeError(f"expected a Text target, got {type(target).__name__}")
             # The original knows one reference; of several we take the one with the highest F1.
-            options = [_pair_statistics(prediction.value or "", reference) for reference in target.alternatives]
+            options = [_pair_statistics(said(prediction), one, self.version) for one in references(target)]
             best = max(options, key=lambda s: s["f1"])
             out[i] = best[total], best[count]
         return out
@@ -161,7 +190,11 @@ class MultiMedEvalVQA(Additive):
         return int(rows[:, 1].sum())
 
     def signature(self, state: State) -> str:
-        return f"multimedeval-vqa|part:{self.part}|version:1.0.0|clean:1.0.0|empty:nan|v:1"
+        oddities = _READINGS[self.version][2]
+        return f"multimedeval-vqa|part:{self.part}|version:{self.version}|{oddities}|empty:nan|v:1"
+
+    def unavailable(self) -> str | None:
+        return wordnet_unavailable() if self.version == "0.1.0" else None
 
 
-METRICS = {f"vqa-{part}": (lambda part=part: MultiMedEvalVQA(part)) for part in _PARTS}
+METRICS = {f"vqa-{part}": partial(MultiMedEvalVQA, part) for part in _PARTS}

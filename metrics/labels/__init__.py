@@ -1,0 +1,1 @@
+"""Metrics of closed label sets: accuracy, F1, agreement, ranking."""

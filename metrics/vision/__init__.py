@@ -1,0 +1,1 @@
+"""Metrics of boxes and masks: IoU, matching, mAP, Dice, surface distances."""

@@ -1,0 +1,1 @@
+"""Question-answering protocols: MultiMedEval, VQA-Med, answer sets, and which option an answer means."""
