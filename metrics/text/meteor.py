@@ -20,97 +20,143 @@ from radbench.records import Prediction, Target, Text
 from radbench.statistics import Floats
 
 
-class _Table(dict[int, int]):
-    """``str.translate`` table: the character of a token -> the character of what ``change`` makes of it."""
+class _Table:
+    """Code of a token -> code of what ``change`` makes of it, asked once a token."""
 
     def __init__(self, vocabulary: Vocabulary, change: Callable[[str], str]) -> None:
         self._vocabulary, self._change = vocabulary, change
+        self._codes = np.zeros(0, np.int64)
 
-    def __missing__(self, code: int) -> int:
-        changed = ord(self._vocabulary[self._change(self._vocabulary.words[code])])
-        self[code] = changed
-        return changed
+    def of(self, codes: np.ndarray) -> np.ndarray:
+        """(m,) codes to (m,) codes; the character 0 stays 0."""
+        size = len(self._vocabulary.words)
+        if len(self._codes) < size:
+            self._codes = np.concatenate([self._codes, np.zeros(size, np.int64)])
+        found = self._codes[codes]
+        unknown = codes[(found == 0) & (codes != 0)]
+        if len(unknown):
+            for code in np.unique(unknown).tolist():
+                changed = ord(self._vocabulary[self._change(self._vocabulary.words[code])])
+                self._codes[code] = changed
+            found = self._codes[codes]
+        return found
 
 
-class _Synonyms(dict[str, frozenset[str]]):
-    """The character of a word -> the characters of its WordNet synonyms of one word, itself among them."""
+class _Synonyms(dict[int, frozenset[int]]):
+    """The code of a word -> the codes of its WordNet synonyms of one word, itself among them."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._names = installed().synonyms
 
-    def __missing__(self, character: str) -> frozenset[str]:
-        names = self._names(self._vocabulary.words[ord(character)])
-        synonyms = frozenset(self._vocabulary[n] for n in names if "_" not in n) | {character}
-        self[character] = synonyms
+    def __missing__(self, code: int) -> frozenset[int]:
+        names = self._names(self._vocabulary.words[code])
+        synonyms = frozenset(ord(self._vocabulary[n]) for n in names if "_" not in n) | {code}
+        self[code] = synonyms
         return synonyms
 
 
+class _Words:
+    """The words of encoded texts in one row: code, number of the text, position within it."""
+
+    def __init__(self, texts: Sequence[str], lower: _Table) -> None:
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        self.code = lower.of(np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32).astype(np.int64))
+        self.text = np.repeat(np.arange(len(texts)), lengths)
+        self.position = np.arange(len(self.code)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+
+
 class Aligner:
-    """Aligns encoded texts word by word; knows each word's lower case, stem and synonyms once."""
+    """Aligns batches of encoded texts; knows each word's lower case, stem and synonyms once."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self.lower = _Table(vocabulary, str.lower)
+        self._lower = _Table(vocabulary, str.lower)
         self._stem = _Table(vocabulary, porter_stem())
         self._synonyms = _Synonyms(vocabulary)
 
-    def align(self, hypothesis: str, reference: str) -> tuple[int, int]:
-        """Matched words and the chunks they form, of two lower-cased encoded texts."""
-        taken = [-1] * len(hypothesis)  # the reference position each word of the answer got
-        left_hyp, left_ref = _take(taken, hypothesis, range(len(hypothesis)), reference, range(len(reference)))
-        if left_hyp and left_ref:
-            stems, reference_stems = hypothesis.translate(self._stem), reference.translate(self._stem)
-            left_hyp, left_ref = _take(taken, stems, left_hyp, reference_stems, left_ref)
-            if left_hyp and left_ref:  # NLTK looks synonyms of stems up, among stems
-                self._take_synonyms(taken, stems, left_hyp, reference_stems, left_ref)
-        matched = chunks = 0
-        following = -2
-        for position in taken:
-            if position < 0:
-                following = -2
-                continue
-            matched += 1
-            if position != following:
-                chunks += 1
-            following = position + 1
-        return matched, chunks
+    def align(self, hypotheses: Sequence[str], references: Sequence[str]) -> tuple[Floats, Floats]:
+        """(n,) matched words and (n,) chunks they form, of n pairs of encoded texts."""
+        hyp, ref = _Words(hypotheses, self._lower), _Words(references, self._lower)
+        taken = np.full(
+            len(hyp.code), -1
+        )  # for each word of the answers, the reference word it got, by place in the row
+        left, free = np.arange(len(hyp.code)), np.arange(len(ref.code))
+        left, free = _take(taken, left, hyp.code, hyp.text, free, ref.code, ref.text)
+        stems, reference_stems = self._stem.of(hyp.code[left]), self._stem.of(ref.code[free])
+        still, open_ = _take(taken, left, stems, hyp.text[left], free, reference_stems, ref.text[free])
+        # NLTK looks synonyms of stems up, among stems
+        self._take_synonyms(
+            taken,
+            _by_text(still, stems[np.searchsorted(left, still)], hyp.text[still]),
+            _by_text(open_, reference_stems[np.searchsorted(free, open_)], ref.text[open_]),
+        )
+        got = np.flatnonzero(taken >= 0)
+        at, text = ref.position[taken[got]], hyp.text[got]
+        starts = np.ones(len(got), bool)
+        starts[1:] = (np.diff(got) != 1) | (np.diff(at) != 1) | (np.diff(text) != 0)
+        n = len(hypotheses)
+        return np.bincount(text, minlength=n).astype(float), np.bincount(text, starts, minlength=n)
 
     def _take_synonyms(
-        self, taken: list[int], hypothesis: str, left_hyp: Sequence[int], reference: str, left_ref: Sequence[int]
+        self, taken: np.ndarray, left: dict[int, list[tuple[int, int]]], free: dict[int, list[tuple[int, int]]]
     ) -> None:
-        free = {reference[j] for j in left_ref}
-        remaining = list(left_ref)
-        for i in reversed(left_hyp):
-            synonyms = self._synonyms[hypothesis[i]]
-            if free.isdisjoint(synonyms):
+        for text, words in left.items():
+            remaining = free.get(text)
+            if not remaining:
                 continue
-            for at in range(len(remaining) - 1, -1, -1):
-                if reference[remaining[at]] in synonyms:
-                    taken[i] = remaining.pop(at)
-                    free = {reference[j] for j in remaining}
-                    break
+            codes = {code for _, code in remaining}
+            for place, code in reversed(words):
+                synonyms = self._synonyms[code]
+                if codes.isdisjoint(synonyms):
+                    continue
+                at = next(k for k in range(len(remaining) - 1, -1, -1) if remaining[k][1] in synonyms)
+                taken[place] = remaining.pop(at)[0]
+                codes = {code for _, code in remaining}
 
 
 def _take(
-    taken: list[int], hypothesis: str, hyp_positions: Sequence[int], reference: str, ref_positions: Sequence[int]
-) -> tuple[list[int], list[int]]:
-    """Give each answer word, from the last, the last free equal reference word; return the positions left on either side."""
-    free: dict[str, list[int]] = {}
-    for j in ref_positions:
-        word = reference[j]
-        if word in free:
-            free[word].append(j)
-        else:
-            free[word] = [j]
-    left = []
-    for i in reversed(hyp_positions):
-        positions = free.get(hypothesis[i])
-        if positions:
-            taken[i] = positions.pop()
-        else:
-            left.append(i)
-    left.reverse()
-    return left, sorted(j for positions in free.values() for j in positions)
+    taken: np.ndarray,
+    hyp_places: np.ndarray,
+    hyp_codes: np.ndarray,
+    hyp_texts: np.ndarray,
+    ref_places: np.ndarray,
+    ref_codes: np.ndarray,
+    ref_texts: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pair equal words and return the places left on either side.
+
+    Going from an answer's last word and giving each the last free equal word pairs the k-th last occurrence of a word on
+    one side with the k-th last on the other.
+    """
+    hyp, ref = _occurrences(hyp_codes, hyp_texts), _occurrences(ref_codes, ref_texts)
+    _, mine, theirs = np.intersect1d(hyp, ref, assume_unique=True, return_indices=True)
+    taken[hyp_places[mine]] = ref_places[theirs]
+    left, free = np.ones(len(hyp), bool), np.ones(len(ref), bool)
+    left[mine], free[theirs] = False, False
+    return hyp_places[left], ref_places[free]
+
+
+def _occurrences(codes: np.ndarray, texts: np.ndarray) -> np.ndarray:
+    """(m,) one number for (text, word, how many equal words of the text follow); unique."""
+    word = texts * np.int64(0x110000) + codes
+    order = np.argsort(word[::-1], kind="stable")
+    ordered = word[::-1][order]
+    first = np.concatenate(([True], ordered[1:] != ordered[:-1])) if len(ordered) else np.zeros(0, bool)
+    starts = np.flatnonzero(first)
+    rank = np.arange(len(ordered)) - np.repeat(starts, np.diff(np.append(starts, len(ordered))))
+    out = np.empty(len(codes), np.int64)
+    out[len(codes) - 1 - order] = ordered << 20 | rank
+    return out
+
+
+def _by_text(places: np.ndarray, codes: np.ndarray, texts: np.ndarray) -> dict[int, list[tuple[int, int]]]:
+    """text -> its (place, code), in order."""
+    if not len(places):
+        return {}
+    bounds = np.flatnonzero(np.diff(texts, prepend=-1))
+    ends = [*bounds[1:].tolist(), len(places)]
+    rows = list(zip(places.tolist(), codes.tolist(), strict=True))
+    return {text: rows[a:b] for text, a, b in zip(texts[bounds].tolist(), bounds.tolist(), ends, strict=True)}
 
 
 def meteor_score(
@@ -145,16 +191,9 @@ class Meteor(Mean):
     def scores(self, predictions: Sequence[Prediction], targets: Sequence[Target], state: State) -> Floats:
         pairs = encoded(predictions, targets, self.tok)
         aligner = LEXICON.note(Aligner, lambda: Aligner(LEXICON.vocabulary))
-        lower = aligner.lower
-        hypotheses = [h.translate(lower) for h in pairs.hypotheses]
-        written = [r.translate(lower) for r in pairs.references]
-        found = np.array(
-            [
-                (*aligner.align(h, r), len(h), len(r)) for h, r in zip(hypotheses, written, strict=True)
-            ],
-            dtype=np.float64,
-        ).reshape(-1, 4)  # fmt: skip
-        return pairs.best(meteor_score(*found.T, self.alpha, self.beta, self.gamma))
+        matched, chunks = aligner.align(pairs.hypotheses, pairs.references)
+        hyp, ref = (np.array([len(t) for t in side], dtype=float) for side in (pairs.hypotheses, pairs.references))
+        return pairs.best(meteor_score(matched, chunks, hyp, ref, self.alpha, self.beta, self.gamma))
 
     def signature(self, state: State) -> str:
         weights = f"alpha:{self.alpha:g}|beta:{self.beta:g}|gamma:{self.gamma:g}"

@@ -8,7 +8,8 @@ default is none of them but the median of 1,000 unseeded bootstrap means of roug
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -23,11 +24,12 @@ from radbench.statistics import Floats
 Part = Literal["f", "precision", "recall"]
 
 
-def lcs_length(a: str, b: str) -> int:
-    """Length of the longest common subsequence of two encoded texts."""
+@cache
+def lcs_length() -> Callable[[str, str], int]:
+    """The function that gives the length of the longest common subsequence of two encoded texts."""
     from rapidfuzz.distance.LCSseq import similarity
 
-    return similarity(a, b)
+    return similarity
 
 
 class _Rouge(Mean):
@@ -125,7 +127,7 @@ class RougeL(_Rouge):
         pairs = encoded(predictions, targets, self.tok)
 
         def common() -> Floats:
-            return np.array(list(map(lcs_length, pairs.hypotheses, pairs.references)), dtype=np.float64)
+            return np.array(list(map(lcs_length(), pairs.hypotheses, pairs.references)), dtype=np.float64)
 
         lengths = shared(predictions, targets, ("lcs", self.tok), common)
         return lengths, _lengths(pairs.hypotheses), _lengths(pairs.references), pairs.start
@@ -157,7 +159,7 @@ class RougeLsum(_Rouge):
 def _union_lcs(hypothesis: Sequence[str], reference: Sequence[str]) -> int:
     """Tokens of the reference in the union of its lines' subsequences, none counted more often than either side has it."""
     if len(hypothesis) == 1 and len(reference) == 1:
-        return lcs_length(hypothesis[0], reference[0])
+        return lcs_length()(hypothesis[0], reference[0])
     left = Counter("".join(hypothesis)) & Counter("".join(reference))
     hits = 0
     for line in reference:

@@ -124,6 +124,7 @@ def porter_stem() -> Callable[[str], str]:
 _SURROGATES = range(0xD800, 0xE000)  # no UTF-32 for them
 _FORGET = 400_000  # tokens or chunks: beyond it the next batch starts anew
 _LONG = 64  # characters: longer chunks are rarely met twice
+_TEXTS, _SHORT = 8192, 4096  # texts kept encoded (many reports are the same normal one), and how long they may be
 
 
 class Vocabulary(dict[str, str]):
@@ -165,11 +166,18 @@ class Encoder:
         self._lower = case == "lower"
         self._vocabulary = vocabulary
         self.chunks = _Chunks(rule, vocabulary)
+        self._texts: dict[str, str] = {}
 
     def encode(self, text: str) -> str:
-        if self._lower:
-            text = text.lower()
-        return "".join(map(self.chunks.__getitem__, self._split(text)))
+        encoded = self._texts.get(text)
+        if encoded is None:
+            chunks = self._split(text.lower() if self._lower else text)
+            encoded = "".join(map(self.chunks.__getitem__, chunks))
+            if len(self._texts) >= _TEXTS:
+                self._texts.clear()
+            if len(text) <= _SHORT:
+                self._texts[text] = encoded
+        return encoded
 
     def decode(self, encoded: str) -> list[str]:
         return [self._vocabulary.words[ord(character)] for character in encoded]
