@@ -32,7 +32,9 @@ def __getattr__(name: str) -> Any:
         from radbench.metrics import functional
 
         return getattr(functional, name)
-    if not name.startswith("_") and find_spec(f"{__name__}.{name}") is None:  # `from radbench.metrics import base` asks first
+    if (
+        not name.startswith("_") and find_spec(f"{__name__}.{name}") is None
+    ):  # `from radbench.metrics import base` asks first
         from radbench.registry import all_metrics
 
         spelled = {known.replace("-", "_"): known for known in all_metrics()}

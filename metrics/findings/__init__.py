@@ -1,0 +1,1 @@
+"""Findings of a report without a model: rule labels, contradictions with the reference, template collapse."""

@@ -1,0 +1,181 @@
+"""``chexpert-rules-f1``: F1, precision or recall of the 14 CheXpert observations as our own rule labeler reads them.
+
+The arithmetic is that of CheXbert F1 (f1chexbert 0.0.2: scikit-learn's classification_report with zero_division 0), the labels
+are not: they come from :mod:`radbench.metrics.findings.rules`, which needs no weights. Numbers of the two are not comparable.
+
+How good the labels are: ``benchmarks/chexpert_rules.py`` compares them with the MeSH headings of the half of Open-i that the
+rules were not tuned on. F1 of positive labels: Cardiomegaly .98, Lung Opacity .95, Pneumothorax .94, Atelectasis .91, Pleural
+Effusion .89, Support Devices .89, Consolidation .88, Fracture .85, Pleural Other .81, Lung Lesion .79, Edema .73, Enlarged
+Cardiomediastinum .38 (7 cases), Pneumonia .37 (recall 1.0; coders left hedged pneumonias out); No Finding .95. Negative
+labels could not be measured. Open-i are outpatient reports: expect less on the reports of intensive care.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from radbench.metrics.base import Additive, Card, State, one_of, ratio, references, said
+from radbench.metrics.batches import shared
+from radbench.metrics.findings.observations import FIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
+from radbench.metrics.findings.rules import affirmed_sides, label
+
+from radbench.records import Prediction, Target, Text
+from radbench.statistics import Floats
+
+Codes = NDArray[np.int8]
+Average = Literal["micro", "macro", "weighted", "samples"]
+Part = Literal["f1", "precision", "recall"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPairs:
+    """A batch as the labeler reads it: each prediction beside each of its alternative references.
+
+    ``predicted`` and ``true`` are (N, 14) codes of N >= n pairs, ``*_sides`` the sides of affirmed findings (bits: 1 left,
+    2 right); ``first`` (n,) is the index of each sample's first pair. ``silent`` (n,) marks failed and empty answers.
+    """
+
+    predicted: Codes
+    true: Codes
+    predicted_sides: Codes
+    true_sides: Codes
+    first: NDArray[np.intp]
+    silent: NDArray[np.bool_]
+
+
+def labelled_pairs(predictions: Sequence[Prediction], targets: Sequence[Target]) -> LabelledPairs:
+    """Label a batch; metrics that are handed the same two lists share the result."""
+    return shared(predictions, targets, "chexpert-rules", lambda: _label_pairs(predictions, targets))
+
+
+def _label_pairs(predictions: Sequence[Prediction], targets: Sequence[Target]) -> LabelledPairs:
+    answers: list[str] = []
+    truths: list[str] = []
+    first: list[int] = []
+    for prediction, target in zip(predictions, targets, strict=True):
+        first.append(len(answers))
+        for reference in references(target):
+            answers.append(said(prediction))
+            truths.append(reference)
+    codes = {text: (label(text), affirmed_sides(text)) for text in {*answers, *truths}}
+
+    def matrix(texts: Sequence[str], which: int) -> Codes:
+        return np.array([codes[t][which] for t in texts], np.int8).reshape(len(texts), len(OBSERVATIONS))
+
+    silent = np.array([not said(p).strip() for p in predictions], bool)
+    return LabelledPairs(
+        matrix(answers, 0), matrix(truths, 0), matrix(answers, 1), matrix(truths, 1), np.array(first, np.intp), silent
+    )
+
+
+def positives(codes: Codes, uncertain: Literal["positive", "negative"] = "positive") -> NDArray[np.bool_]:
+    """Which labels count as positive: code 1, and code 3 where ``uncertain`` is ``positive``."""
+    return (codes == POSITIVE) | (codes == UNCERTAIN) if uncertain == "positive" else codes == POSITIVE
+
+
+def scores_of_counts(tp: Floats, fp: Floats, fn: Floats, part: Part) -> Floats:
+    """F1, precision or recall of counts of any shape; 0 where undefined (zero_division 0)."""
+    if part == "precision":
+        return ratio(tp, tp + fp, undefined=0.0)
+    if part == "recall":
+        return ratio(tp, tp + fn, undefined=0.0)
+    return ratio(2 * tp, 2 * tp + fp + fn, undefined=0.0)
+
+
+class ChexpertRulesF1(Additive):
+    """F1, precision or recall over the observations of the rule labeler.
+
+    ``classes``: all 14 or the five of the CheXpert competition. ``average``: ``micro`` of the summed counts, ``macro`` over all
+    classes (an absent one counts 0), ``weighted`` by the references' positives, or ``samples``, the mean over reports.
+    ``uncertain``: whether a hedged finding counts as positive. Of several references the one with fewest differences counts.
+    """
+
+    accepts = (Text,)
+
+    def __init__(
+        self,
+        classes: int = 14,
+        average: Average = "micro",
+        uncertain: Literal["positive", "negative"] = "positive",
+        part: Part = "f1",
+    ) -> None:
+        one_of("classes", str(classes), ("14", "5"))
+        one_of("average", average, ("micro", "macro", "weighted", "samples"))
+        one_of("uncertain", uncertain, ("positive", "negative"))
+        one_of("part", part, ("f1", "precision", "recall"))
+        self.classes, self.average, self.uncertain, self.part = int(classes), average, uncertain, part
+        self.indices = list(FIVE) if self.classes == 5 else list(range(len(OBSERVATIONS)))
+        self.card = Card(
+            f"chexpert-rules {part.capitalize()}, {average}, {classes} classes",
+            "per observation TP, FP, FN of the labels that radbench's rule labeler reads in prediction and reference; "
+            + {
+                "micro": "of the summed counts",
+                "macro": "mean over all classes, an absent one counting 0",
+                "weighted": "mean over classes weighted by the references' positives",
+                "samples": "of each report's own counts, averaged over reports",
+            }[average],
+            "0 to 1, higher is better",
+            "radbench's own rules (radbench.metrics.findings.rules); observations: CheXpert (arXiv 1901.07031); arithmetic: scikit-learn "
+            "classification_report, zero_division 0, as in f1chexbert 0.0.2. Not comparable with CheXbert F1",
+            valid_for="chest radiographs, English",
+            failed="a failed answer counts as an empty text: it misses every positive of the reference",
+        )
+
+    def columns(self, state: State) -> tuple[str, ...]:
+        if self.average == "samples":
+            return ("sum", "n")
+        return tuple(f"{kind}:{OBSERVATIONS[i]}" for i in self.indices for kind in ("tp", "fp", "fn"))
+
+    def rows(self, predictions: Sequence[Prediction], targets: Sequence[Target], state: State) -> Floats:
+        if not len(targets):
+            return np.zeros((0, len(self.columns(state))))
+        pairs = labelled_pairs(predictions, targets)
+        predicted = positives(pairs.predicted[:, self.indices], self.uncertain)
+        true = positives(pairs.true[:, self.indices], self.uncertain)
+        best = _fewest((predicted != true).sum(axis=1), pairs.first)
+        predicted, true = predicted[best], true[best]
+        counts = np.stack([predicted & true, predicted & ~true, ~predicted & true], axis=2).astype(np.float64)
+        if self.average == "samples":
+            tp, fp, fn = np.moveaxis(counts.sum(axis=1), 1, 0)
+            score = scores_of_counts(tp, fp, fn, self.part)
+            return np.stack([score, np.ones(len(score))], axis=1)
+        return counts.reshape(len(best), -1)
+
+    def reduce(self, sums: Floats, state: State) -> Floats:
+        if self.average == "samples":
+            return ratio(sums[..., 0], sums[..., 1])
+        tp, fp, fn = sums[..., 0::3], sums[..., 1::3], sums[..., 2::3]
+        if self.average == "micro":
+            return scores_of_counts(tp.sum(axis=-1), fp.sum(axis=-1), fn.sum(axis=-1), self.part)
+        per_class = scores_of_counts(tp, fp, fn, self.part)
+        if self.average == "macro":
+            return per_class.mean(axis=-1)
+        support = tp + fn
+        return ratio((per_class * support).sum(axis=-1), support.sum(axis=-1), undefined=0.0)
+
+    def sample_scores(self, rows: Floats, state: State) -> Floats | None:
+        # One report's macro or weighted F1 over classes it does not mention says nothing of the report.
+        return self.reduce(rows, state) if self.average in ("micro", "samples") else None
+
+    def signature(self, state: State) -> str:
+        return (
+            f"chexpert-rules-f1|part:{self.part}|classes:{self.classes}|avg:{self.average}|uncertain:{self.uncertain}|zero:0"
+            "|refs:fewest-differences|failed:empty|labeler:radbench-rules-1|v:1"
+        )
+
+
+def _fewest(differences: NDArray[np.intp], first: NDArray[np.intp]) -> NDArray[np.intp]:
+    """(n,) index of each sample's pair with the fewest differences, the first on a tie."""
+    owner = np.repeat(np.arange(len(first)), np.diff([*first, len(differences)]))
+    order = np.lexsort((np.arange(len(differences)), differences, owner))
+    return order[first]
+
+
+METRICS = {
+    "chexpert-rules-f1": ChexpertRulesF1,
+    "chexpert-rules-f1-5": lambda: ChexpertRulesF1(classes=5),
+}
