@@ -163,7 +163,8 @@ class Composite(Mean):
         return self.combine(columns)
 
     def unavailable(self) -> str | None:
-        return next((reason for metric in self.inputs() if (reason := metric.unavailable())), None)
+        reasons = dict.fromkeys(reason for metric in self.inputs() if (reason := metric.unavailable()))
+        return "; ".join(reasons) or None
 
 
 def said(prediction: Prediction) -> str:

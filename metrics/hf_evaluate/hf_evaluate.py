@@ -1,8 +1,8 @@
 """radbench metrics for Hugging Face ``evaluate``: ``evaluate.load(radbench.metrics.evaluate_script(), "rouge-l:part=recall")``.
 
 The configuration name is the metric's spec. Text metrics take a string a prediction and a string, or a list of equally right
-ones, a reference; label metrics a label or a list of labels on either side. Masks and boxes do not fit ``evaluate``'s features: there is
-``radbench.metrics.dice(...)`` and the like.
+ones, a reference; label metrics a label or a list of labels on either side. Masks and boxes do not fit the features of
+``evaluate``: for them there is ``radbench.metrics.dice(...)`` and the like.
 """
 
 from __future__ import annotations

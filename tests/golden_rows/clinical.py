@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from radbench.metrics.bertscore import BASELINES, DEFAULT, bertscore
-from radbench.metrics.chexbert_labels import binary_labels, exact_match, mentions, report
-from radbench.metrics.observations import BLANK, CLASSES, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
-from radbench.metrics.radcliq import INPUTS, coefficients, multimedeval_0_1_0, radcliq, radeval_aggregate
+from radbench.metrics.clinical.bertscore import BASELINES, DEFAULT, bertscore
+from radbench.metrics.clinical.chexbert_labels import binary_labels, exact_match, mentions, report
+from radbench.metrics.clinical.radcliq import INPUTS, coefficients, multimedeval_0_1_0, radcliq, radeval_aggregate
+from radbench.metrics.findings.observations import BLANK, CLASSES, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
 
 from golden_rows import GOLDEN, Row, equal, load, pairs
 from radbench.statistics import Floats

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
-from radbench.metrics import radgraph_rewards as rewards
-from radbench.metrics.radgraph import RadGraphF1, radgraph_f1
+from radbench.metrics.clinical import radgraph_rewards as rewards
+from radbench.metrics.clinical.radgraph import RadGraphF1, radgraph_f1
 
 from golden_rows import Row, load
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from radbench.metrics import agreement, classification
+from radbench.metrics.labels import agreement, classification
 from radbench.metrics.labels.agreement import Agreement
 from radbench.metrics.labels.classification import F1, Accuracy, SampleF1
 

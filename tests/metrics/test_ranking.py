@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from radbench.metrics import ranking
+from radbench.metrics.labels import ranking
 from radbench.metrics.labels.ranking import METRICS, Ranking, auroc, average_precision
 
 from radbench.errors import ConfigError, DataError

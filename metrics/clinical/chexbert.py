@@ -1,0 +1,343 @@
+"""CheXbert: 14 observations of a chest X-ray report, F1 over them, and the cosine of report embeddings.
+
+Smit et al. 2020 (EMNLP, arXiv 2004.09167); checkpoint and preprocessing as the package f1chexbert 0.0.2 uses them: white
+space collapsed, bert-base-uncased word pieces, a text beyond 512 of them cut to 511 and [SEP]; the last hidden state of
+[CLS] goes through 13 four-way heads and a two-way one. No transformers model is involved, see
+:mod:`radbench.metrics.clinical.encoders`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from radbench.metrics.base import Additive, Card, Mean, State, one_of, ratio, references
+from radbench.metrics.clinical.chexbert_labels import (
+    Average,
+    Part,
+    binary_labels,
+    columns,
+    counts,
+    from_counts,
+    per_sample,
+    report,
+)
+from radbench.metrics.clinical.encoders import Encoder, Kept, load_state, on_device
+from radbench.metrics.clinical.subwords import load_tokens, read_json
+from radbench.metrics.clinical.weights import (
+    BERT_VOCABULARY,
+    absent_packages,
+    find,
+    fingerprint,
+    missing,
+    present,
+    required,
+)
+from radbench.metrics.findings.observations import OBSERVATIONS
+
+from radbench.errors import ConfigError
+from radbench.records import Prediction, Target, Text
+from radbench.statistics import Floats
+
+_CHECKPOINT = (("chexbert.pth",),)
+_KEPT_BYTES = 256 << 20
+_SOURCE = "f1chexbert 0.0.2 and scikit-learn 1.7 classification_report; CheXbert: Smit et al. 2020, arXiv 2004.09167"
+_CHEST = "chest X-ray reports in English"
+
+
+def cosines(a: np.ndarray, b: np.ndarray) -> Floats:
+    """Cosine of each row of (n, d) with its partner, float64; 0 where one is all zero."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return ratio((a * b).sum(axis=1), np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1)), undefined=0.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """What CheXbert says about one report: 14 classes (int8) and the [CLS] embedding (float32, 768 wide)."""
+
+    classes: np.ndarray
+    embedding: np.ndarray
+
+
+class Labeler:
+    """The official checkpoint ``chexbert.pth``. Raises :class:`ConfigError` where its files are absent or damaged.
+
+    ``folder``: where they are (default: the places of :mod:`radbench.metrics.clinical.weights`). ``dtype="bfloat16"`` is
+    faster on machines with bf16 units and may change a label near a tie. ``device``: ``cpu``, ``cuda`` or ``auto``.
+    """
+
+    def __init__(self, folder: str = "", dtype: str = "float32", device: str = "auto") -> None:
+        checkpoint = required("chexbert", _CHECKPOINT, folder) / "chexbert.pth"
+        vocabulary = _vocabulary(folder) or required("bert-base-uncased", BERT_VOCABULARY, folder)
+        self._tokens = load_tokens(vocabulary)
+        state = load_state(checkpoint).get("model_state_dict")
+        if not isinstance(state, dict):
+            raise ConfigError(f"{checkpoint} has no 'model_state_dict'", remedy="radbench fetch weights chexbert")
+        self._encoder = Encoder(state, read_json(vocabulary / "config.json"), dtype=dtype, device=on_device(device))
+        named = {k.replace("module.", ""): v for k, v in state.items()}
+        try:
+            self._heads = [
+                (named[f"linear_heads.{i}.weight"].float(), named[f"linear_heads.{i}.bias"].float())
+                for i in range(len(OBSERVATIONS))
+            ]
+        except KeyError as error:
+            raise ConfigError(f"{checkpoint} has no tensor {error}", remedy="radbench fetch weights chexbert") from None
+        self._kept: Kept[Reading] = Kept(lambda r: r.embedding.nbytes + 300, _KEPT_BYTES)
+
+    def tokens(self, text: str) -> tuple[int, ...]:
+        """Word pieces of a report as f1chexbert feeds them: white space collapsed, at most 512 with [CLS] and [SEP]."""
+        return self._tokens.framed(" ".join(text.split()))
+
+    def read(self, texts: Sequence[str]) -> list[Reading]:
+        """Classes and embedding of each text; equal texts and texts seen before are computed once."""
+        return self._kept.get(texts, self._read)
+
+    def _read(self, texts: list[str]) -> list[Reading]:
+        import torch
+
+        hidden = torch.stack(self._encoder([self.tokens(t) for t in texts], first_only=True))
+        classes = torch.stack([(hidden @ w.T + b).argmax(dim=1) for w, b in self._heads], dim=1)
+        return [Reading(c, h.copy()) for c, h in zip(classes.numpy().astype(np.int8), hidden.numpy(), strict=True)]
+
+    def classes(self, texts: Sequence[str]) -> np.ndarray:
+        """(n, 14) int8: 0 blank, 1 positive, 2 negative, 3 uncertain."""
+        return np.array([r.classes for r in self.read(texts)], np.int8).reshape(len(texts), len(OBSERVATIONS))
+
+    def embeddings(self, texts: Sequence[str]) -> np.ndarray:
+        """(n, 768) float32: the last hidden state of [CLS], before dropout and heads."""
+        return np.array([r.embedding for r in self.read(texts)], np.float32)
+
+
+def _vocabulary(folder: str) -> Path | None:
+    """The folder of bert-base-uncased's word pieces: in or beside the given one, else where it usually is."""
+    return (
+        find("bert-base-uncased", BERT_VOCABULARY, folder)
+        or find("chexbert", (*_CHECKPOINT, *BERT_VOCABULARY), folder)
+        or find("bert-base-uncased", BERT_VOCABULARY)
+    )
+
+
+@lru_cache(maxsize=2)
+def labeler(folder: str = "", dtype: str = "float32", device: str = "auto") -> Labeler:
+    """The labeler of a folder, loaded once a process."""
+    return Labeler(folder, dtype, device)
+
+
+def chexbert_report(
+    predictions: Sequence[str],
+    references: Sequence[str],
+    classes: int = 14,
+    uncertain: str = "positive",
+    weights: str = "",
+) -> dict[str, dict[str, float]]:
+    """Precision, recall, F1 and support by observation and averaged, of texts; see :func:`chexbert_labels.report`."""
+    found = binary_labels(labeler(weights).classes([*predictions, *references]), uncertain)
+    return report(found[len(predictions) :], found[: len(predictions)], classes)
+
+
+def chexbert_vector(predictions: Sequence[str], references: Sequence[str], weights: str = "") -> Floats:
+    """(n,) cosines of the report embeddings of texts, -1 to 1, higher is better."""
+    read = labeler(weights).embeddings([*predictions, *references])
+    return cosines(read[: len(predictions)], read[len(predictions) :])
+
+
+# --- metrics ---
+
+
+class _Chexbert:
+    """What the three metrics share: the options of the labeler, and reading a batch of pairs."""
+
+    accepts: ClassVar[tuple[type, ...]] = (Text,)
+
+    def __init__(self, weights: str, dtype: str, device: str) -> None:
+        one_of("dtype", dtype, ("float32", "bfloat16"))
+        one_of("device", device, ("auto", "cpu", "cuda"))
+        self.weights, self.dtype, self.device = str(weights), dtype, device
+
+    def unavailable(self) -> str | None:
+        if absent := absent_packages("torch", "tokenizers"):
+            return absent
+        if find("chexbert", _CHECKPOINT, self.weights) is None:
+            return missing("chexbert", _CHECKPOINT, self.weights)
+        return None if _vocabulary(self.weights) else missing("bert-base-uncased", BERT_VOCABULARY, self.weights)
+
+    def made_with(self) -> str:
+        """The end of a signature: which weights and which arithmetic."""
+        checkpoint, vocabulary = find("chexbert", _CHECKPOINT, self.weights), _vocabulary(self.weights)
+        known = checkpoint and vocabulary
+        files = [checkpoint / "chexbert.pth", *present(vocabulary)] if checkpoint and vocabulary else []
+        return f"weights:{fingerprint(files) if known else 'absent'}|dtype:{self.dtype}"
+
+    def pairs(
+        self, predictions: Sequence[Prediction], targets: Sequence[Target]
+    ) -> list[tuple[Reading | None, list[Reading]]]:
+        """Readings of each answer (None where it failed) and of its reference's alternatives."""
+        answers = [p.value for p in predictions if p.value is not None]
+        alternatives = [references(t) for t in targets]
+        read = labeler(self.weights, self.dtype, self.device).read([*answers, *(a for t in alternatives for a in t)])
+        said, true = iter(read[: len(answers)]), iter(read[len(answers) :])
+        return [
+            (None if p.value is None else next(said), [next(true) for _ in t])
+            for p, t in zip(predictions, alternatives, strict=True)
+        ]
+
+
+class _Labels(_Chexbert):
+    """The options of the metrics that compare labels."""
+
+    def __init__(self, classes: int, uncertain: str, weights: str, dtype: str, device: str) -> None:
+        super().__init__(weights, dtype, device)
+        one_of("classes", str(classes), ("14", "5"))
+        one_of("uncertain", uncertain, ("positive", "negative"))
+        self.classes, self.uncertain = int(classes), uncertain
+
+    def labels(
+        self, predictions: Sequence[Prediction], targets: Sequence[Target]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """0/1 labels (n, classes) of references and answers, and (n,) whether an answer is there.
+
+        Of several references, the first of those that agree with the answer in most classes.
+        """
+        nothing = np.zeros(len(OBSERVATIONS), np.int8)
+        true, said, there = [], [], []
+        for answer, alternatives in self.pairs(predictions, targets):
+            classes = np.stack([nothing if answer is None else answer.classes, *(a.classes for a in alternatives)])
+            own, *others = columns(binary_labels(classes, self.uncertain), self.classes)
+            said.append(own)
+            true.append(max(others, key=lambda other: int((other == own).sum())))
+            there.append(answer is not None)
+        return np.array(true), np.array(said), np.array(there)
+
+
+class ChexbertF1(_Labels, Additive):
+    """F1, precision or recall of the observations that CheXbert finds in answer and reference."""
+
+    def __init__(
+        self,
+        classes: int = 14,
+        average: Average = "micro",
+        uncertain: str = "positive",
+        part: Part = "f1",
+        weights: str = "",
+        dtype: str = "float32",
+        device: str = "auto",
+    ) -> None:
+        super().__init__(classes, uncertain, weights, dtype, device)
+        one_of("average", average, ("micro", "macro", "weighted", "samples"))
+        one_of("part", part, ("f1", "precision", "recall"))
+        self.average, self.part = average, part
+        formula = {
+            "f1": "2 TP / (2 TP + FP + FN)",
+            "precision": "TP / (TP + FP)",
+            "recall": "TP / (TP + FN)",
+        }[part]
+        over = {
+            "micro": "of the counts summed over classes and reports",
+            "macro": "per class, then the mean over all classes (one absent from both sides counts 0)",
+            "weighted": "per class, then the mean weighted by how many references have the class",
+            "samples": "per report over its classes, then the mean over reports (no label on both sides counts 0)",
+        }[average]
+        self.card = Card(
+            f"CheXbert {part if part != 'f1' else 'F1'}, {classes} observations, {average} average",
+            f"{formula} {over}; uncertain counts as {uncertain}, blank as negative",
+            "0 to 1, higher is better",
+            _SOURCE,
+            valid_for=_CHEST,
+            failed="a failed answer has no observation: a false negative of each that its reference has",
+        )
+
+    def columns(self, state: State) -> tuple[str, ...]:
+        if self.average == "samples":
+            return ("sum", "n")
+        names = columns(np.array([OBSERVATIONS]), self.classes)[0]
+        return tuple(f"{kind}:{name}" for name in names for kind in ("tp", "fp", "fn"))
+
+    def rows(self, predictions: Sequence[Prediction], targets: Sequence[Target], state: State) -> Floats:
+        true, said, _ = self.labels(predictions, targets)
+        rows = counts(true, said)
+        if self.average == "samples":
+            return np.stack([per_sample(rows, self.part), np.ones(len(rows))], axis=1)
+        return rows
+
+    def reduce(self, sums: Floats, state: State) -> Floats:
+        if self.average == "samples":
+            return ratio(sums[..., 0], sums[..., 1])
+        return from_counts(sums, self.average, self.part)
+
+    def sample_scores(self, rows: Floats, state: State) -> Floats | None:
+        if self.average in ("macro", "weighted"):
+            return None  # a mean over classes says nothing about one report
+        return rows[:, 0] if self.average == "samples" else per_sample(rows, self.part)
+
+    def signature(self, state: State) -> str:
+        options = f"classes:{self.classes}|avg:{self.average}|uncertain:{self.uncertain}|zero:0|failed:fn"
+        return f"chexbert-{self.part}|{options}|{self.made_with()}|v:1"
+
+
+class ChexbertAccuracy(_Labels, Mean):
+    """Share of reports of which all classes agree (f1chexbert's accuracy; its pe_accuracy is the score by report)."""
+
+    def __init__(
+        self,
+        classes: int = 5,
+        uncertain: str = "positive",
+        weights: str = "",
+        dtype: str = "float32",
+        device: str = "auto",
+    ) -> None:
+        super().__init__(classes, uncertain, weights, dtype, device)
+        self.card = Card(
+            f"CheXbert accuracy, {classes} observations",
+            f"share of reports whose {classes} labels all equal the reference's; uncertain counts as {uncertain}",
+            "0 to 1, higher is better",
+            _SOURCE,
+            valid_for=_CHEST,
+        )
+
+    def scores(self, predictions: Sequence[Prediction], targets: Sequence[Target], state: State) -> Floats:
+        true, said, there = self.labels(predictions, targets)
+        return ((true == said).all(axis=1) & there).astype(np.float64)
+
+    def signature(self, state: State) -> str:
+        return f"chexbert-accuracy|classes:{self.classes}|uncertain:{self.uncertain}|{self.made_with()}|v:1"
+
+
+class ChexbertVector(_Chexbert, Mean):
+    """Cosine of the report embeddings: "CheXbert vector" of MedDr, "CheXbert" of MedVersa, semb of CXR-Report-Metric."""
+
+    card = Card(
+        "CheXbert vector similarity",
+        "cosine of CheXbert's last hidden states of [CLS] for answer and reference, the mean over reports",
+        "-1 to 1, higher is better",
+        "rajpurkarlab/CXR-Report-Metric @9c9ecad semb_score; PyPI multimedeval 1.0.0; CheXbert: arXiv 2004.09167",
+        valid_for=_CHEST,
+        failed="a failed answer counts -1",
+    )
+
+    def __init__(self, weights: str = "", dtype: str = "float32", device: str = "auto") -> None:
+        super().__init__(weights, dtype, device)
+
+    def scores(self, predictions: Sequence[Prediction], targets: Sequence[Target], state: State) -> Floats:
+        pairs = self.pairs(predictions, targets)
+        at = [(i, a.embedding, r.embedding) for i, (a, alternatives) in enumerate(pairs) if a for r in alternatives]
+        out = np.full(len(pairs), -1.0)
+        if at:
+            which, said, true = zip(*at, strict=True)
+            np.maximum.at(out, np.array(which), cosines(np.stack(said), np.stack(true)))
+        return out
+
+    def signature(self, state: State) -> str:
+        return f"chexbert-vector|cosine|token:cls|alternatives:best|failed:-1|{self.made_with()}|v:1"
+
+
+METRICS = {
+    "chexbert-f1": ChexbertF1,
+    "chexbert-precision": partial(ChexbertF1, part="precision"),
+    "chexbert-recall": partial(ChexbertF1, part="recall"),
+    "chexbert-accuracy": ChexbertAccuracy,
+    "chexbert-vector": ChexbertVector,
+}
