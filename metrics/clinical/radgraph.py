@@ -21,10 +21,10 @@ from radbench.metrics.clinical.radgraph_checkpoint import (
     Settings,
     checkpoint_folder,
     encoder_folder,
-    fetched,
     fingerprint,
 )
 from radbench.metrics.clinical.radgraph_rewards import REWARDS, Entities, Entity, Reward
+from radbench.metrics.clinical.weights import home
 
 from radbench.errors import ConfigError
 from radbench.records import Prediction, Target, Text
@@ -188,7 +188,7 @@ class RadGraphF1(Mean):
         fetch = f"radbench fetch weights {self.model}"
         folder = checkpoint_folder(self.model, self.weights)
         if folder is None:
-            place = self.weights or fetched(self.model)
+            place = self.weights or home() / self.model
             return f"no weights of {self.model} (config.json, vocabulary/, weights.th) in {place}: {fetch}"
         try:
             settings = Settings.read(folder, self.model)

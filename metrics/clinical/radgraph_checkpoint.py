@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from radbench.metrics.clinical.weights import caches, home
 
 from radbench.errors import ConfigError
 
@@ -67,23 +68,13 @@ def unreadable(folder: Path, why: str) -> ConfigError:
     return ConfigError(f"{folder} is no RadGraph checkpoint that we can run: {why}", remedy=remedy)
 
 
-def caches() -> Path:
-    """Where this user's caches live: ``$XDG_CACHE_HOME`` or ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-
-
 def checkpoint_folder(model: str, weights: str = "") -> Path | None:
     """The folder of a model's checkpoint: in ``weights`` if given, else where radbench or the radgraph package keeps it."""
     if weights:
         candidates = [Path(weights).expanduser(), Path(weights).expanduser() / model]
     else:
-        candidates = [fetched(model), caches() / "radgraph" / "0.1.18" / model]
+        candidates = [home() / model, caches() / "radgraph" / "0.1.18" / model]
     return next((c for c in candidates if (c / "weights.th").is_file() and (c / "config.json").is_file()), None)
-
-
-def fetched(name: str) -> Path:
-    """Where ``radbench fetch weights`` puts what it brings."""
-    return caches() / "radbench" / "weights" / name
 
 
 def encoder_folder(folder: Path, name: str) -> Path | None:
@@ -93,7 +84,7 @@ def encoder_folder(folder: Path, name: str) -> Path | None:
     them, and in the Hugging Face cache.
     """
     last = name.rstrip("/").rpartition("/")[2]
-    for place in (folder / "encoder", Path(name), folder.parent / last, fetched(last)):
+    for place in (folder / "encoder", Path(name), folder.parent / last, home() / last):
         if (place / "config.json").is_file():
             return place
     from huggingface_hub import try_to_load_from_cache

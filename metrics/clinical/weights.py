@@ -81,24 +81,25 @@ KNOWN: dict[str, Weights] = {
         ),
         _archive("radgraph"),
         _archive("radgraph-xl"),
+        _archive("modern-radgraph-xl"),
     )
 }
 
 
-def _caches() -> Path:
+def caches() -> Path:
     """Where this user's caches live: ``$XDG_CACHE_HOME``, else ``~/.cache``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def home() -> Path:
     """The folder that holds one folder of weights a name."""
-    return _caches() / "radbench" / "weights"
+    return caches() / "radbench" / "weights"
 
 
 def _other_cache(name: str) -> Iterator[Path]:
     """Where the package that the weights come from keeps them."""
     if name == "chexbert":  # f1chexbert: appdirs' user cache
-        yield _caches() / "chexbert"
+        yield caches() / "chexbert"
 
 
 def _hub_cache(name: str, needs: Needs) -> Iterator[Path]:
@@ -231,8 +232,12 @@ def fetch(name: str, folder: str = "") -> list[Path]:
     for other in weights.brings:
         done += fetch(other, str(root))
     for encoder in _named_models(target):
-        for file in ("config.json", "vocab.txt"):
-            _download(encoder, file, target / "encoder")  # where RadGraph looks for its encoder first
+        place = target / "encoder"  # where RadGraph looks for its encoder first
+        _download(encoder, "config.json", place)
+        try:
+            _download(encoder, "vocab.txt", place)
+        except ConfigError:  # ModernBERT has no word pieces
+            _download(encoder, "tokenizer.json", place)
     return done
 
 

@@ -119,7 +119,7 @@ class ChexpertRulesF1(Additive):
                 "samples": "of each report's own counts, averaged over reports",
             }[average],
             "0 to 1, higher is better",
-            "radbench's own rules (radbench.metrics.findings.rules); observations: CheXpert (arXiv 1901.07031); arithmetic: scikit-learn "
+            "radbench, radbench.metrics.findings.rules; observations: CheXpert (arXiv 1901.07031); arithmetic: scikit-learn "
             "classification_report, zero_division 0, as in f1chexbert 0.0.2. Not comparable with CheXbert F1",
             valid_for="chest radiographs, English",
             failed="a failed answer counts as an empty text: it misses every positive of the reference",

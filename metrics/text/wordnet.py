@@ -39,7 +39,7 @@ _KEY = re.compile(r"[!-~]+")  # a word as the index files spell it: ASCII withou
 _STEP = 2048  # bytes between the index lines whose words are held in memory
 _CACHED = 16384  # words whose synonyms are kept, about 30 MB at most
 _LONG = 128  # characters: longer words are looked up anew rather than kept
-REMEDY = "apt-get install wordnet-base wordnet-sense-index, or python -m nltk.downloader wordnet and unzip it"
+REMEDY = "apt-get install wordnet-base wordnet-sense-index, or radbench fetch nltk"
 
 
 def folders() -> list[Path]:

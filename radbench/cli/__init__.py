@@ -1,4 +1,4 @@
-"""The command line: ``radbench run``, ``resume``, ``score``, ``report``, ``list``, ``describe``, ``doctor``, ``init``.
+"""The command line: ``radbench run``, ``resume``, ``score``, ``report``, ``list``, ``describe``, ``doctor``, ``fetch``, ``init``.
 
 Only typer and the standard library are imported here; every command imports its work when it is called.
 """
@@ -188,6 +188,23 @@ def doctor_command(data: Data = None, as_json: Json = False) -> int:
     from radbench.cli import catalogue
 
     return catalogue.doctor(data, as_json)
+
+
+@app.command("fetch")
+@_guarded
+def fetch_command(
+    what: Annotated[str, typer.Argument(help="weights, umls or nltk")],
+    names: Annotated[list[str] | None, typer.Argument(help="of weights: which; without, they are listed")] = None,
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="folder; default below ~/.cache/radbench, ~/nltk_data for nltk")
+    ] = "",
+    mrconso: Annotated[str | None, typer.Option(help="umls: MRCONSO.RRF of your licensed release")] = None,
+    mrsty: Annotated[str | None, typer.Option(help="umls: MRSTY.RRF of the same release")] = None,
+) -> int:
+    """Bring what a metric needs: checkpoints, a dictionary from your UMLS release, NLTK's data."""
+    from radbench.cli import fetch
+
+    return fetch.run(what, names or [], out, mrconso, mrsty)
 
 
 @app.command("init")

@@ -89,6 +89,8 @@ def _print(rows: list[dict[str, str]], as_json: bool) -> None:
 
 
 def describe(names: list[str], data: list[str] | None, as_json: bool) -> int:
+    if names == ["matching"]:
+        return _describe_matching(as_json)
     kind, name = names if len(names) == 2 else ("", " ".join(names))
     if kind not in ("", "task", "metric", "model"):
         raise ConfigError(f"cannot describe a '{kind}'", remedy="radbench describe [task|metric|model] NAME")
@@ -131,7 +133,8 @@ def _describe_task(task: Task, locations: DataLocations) -> dict[str, Any]:
         "choices": ", ".join(task.choices) or "open",
         "prompts (one drawn per sample)": [p.replace("\n", "\\n") for p in task.prompts],
         "parser": task.parser.target.rpartition(":")[2]
-        + (f" {dict(task.parser.options)}" if task.parser.options else ""),
+        + (f" {dict(task.parser.options)}" if task.parser.options else "")
+        + ("; other ways to read a choice, side by side: radbench describe matching" if task.choices else ""),
         "metrics": [f"{m}: {find_metric(m).signature(task.choices)}" for m in task.metrics],
         "intervals": "clustered" if task.clustered else "unclustered: the dataset names no patients",
         "note": task.note or "-",
@@ -172,6 +175,29 @@ def _describe_metric(spec: str) -> dict[str, Any]:
         "notes": list(card.notes),
     }
     return {k: v for k, v in facts.items() if v != []}
+
+
+def _describe_matching(as_json: bool) -> int:
+    """How each way of reading a closed-set answer reads the same answers."""
+    from radbench.metrics.vqa.matching import EXAMPLES, example_rows
+
+    rows = example_rows()
+    if as_json:
+        print(json.dumps([{"options": options, **row} for (_, options), row in zip(EXAMPLES, rows, strict=True)]))
+        return 0
+    print(
+        "What a model said, and which option each way of reading takes it for (- none).\nA parser's option: match=NAME."
+    )
+    by_options: dict[tuple[str, ...], list[dict[str, str | None]]] = {}
+    for (_, options), row in zip(EXAMPLES, rows, strict=True):
+        by_options.setdefault(tuple(options), []).append(row)
+    from radbench.report import aligned
+
+    for options, group in by_options.items():
+        print(f"\noptions: {', '.join(options)}")
+        cells = [[name, *(row[name] or "-" for row in group)] for name in group[0] if name != "text"]
+        print(aligned(["", *(repr(row["text"]) for row in group)], cells, right=set()))
+    return 0
 
 
 def _one_line(metric: Metric) -> str:

@@ -196,7 +196,7 @@ def test_errors_of_fetching_say_what_to_do(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_modules_are_imported_without_torch() -> None:
     modules = "bertscore chexbert chexbert_labels encoders radcliq subwords weights".split()
-    code = "import sys\n" + "\n".join(f"import radbench.metrics.{m}" for m in modules)
+    code = "import sys\n" + "\n".join(f"import radbench.metrics.clinical.{m}" for m in modules)
     code += (
         "\nprint([m for m in ('torch', 'transformers', 'tokenizers', 'huggingface_hub', 'pandas') if m in sys.modules])"
     )
