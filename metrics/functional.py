@@ -139,11 +139,11 @@ def _resolve(metric: str | Metric, options: Mapping[str, Any]) -> Metric:
 
 def _labels_of(said: Sequence[Prediction], targets: Sequence[Target]) -> tuple[str, ...]:
     """The closed set where none is given: every label of truth and prediction, as scikit-learn takes it."""
-    names = {name for t in targets if isinstance(t, Labels) for name in t.names}
-    if names or any(isinstance(t, Labels) for t in targets):
-        for prediction in said:
-            names.update(prediction.value or ())
-            names.update(prediction.scores or ())
+    names: set[str] = set()
+    for prediction, target in zip(said, targets, strict=True):
+        if not isinstance(target, Labels):
+            return ()
+        names.update(target.names, prediction.value or (), prediction.scores or ())
     return tuple(sorted(names))
 
 
@@ -185,8 +185,10 @@ def score(
     found = {spec: find_metric(spec) for spec in metrics}
     missing = {spec: reason for spec, m in found.items() if (reason := m.unavailable()) is not None}
     usable = {spec: m for spec, m in found.items() if spec not in missing}
-    pairs = {spec: _pairs(m, predictions, references) for spec, m in usable.items()}
-    fitted = {spec: m.fit(pairs[spec][1], choices or _labels_of(*pairs[spec])) for spec, m in usable.items()}
+    kinds = {m.accepts: m for m in usable.values()}
+    pairs = {accepted: _pairs(m, predictions, references) for accepted, m in kinds.items()}
+    sets = {accepted: choices or _labels_of(*both) for accepted, both in pairs.items()}
+    fitted = {spec: m.fit(pairs[m.accepts][1], sets[m.accepts]) for spec, m in usable.items()}
     rows = _rows_together(usable, pairs, fitted, len(references))
     names = [str(i) for i in range(len(references))] if clusters is None else [str(c) for c in clusters]
     measures = {spec: Measure(m, fitted[spec], rows[spec]) for spec, m in usable.items()}
@@ -206,18 +208,17 @@ def score(
 
 def _rows_together(
     metrics: Mapping[str, Metric],
-    pairs: Mapping[str, tuple[list[Prediction], list[Target]]],
+    pairs: Mapping[tuple[type, ...], tuple[list[Prediction], list[Target]]],
     states: Mapping[str, State],
     n: int,
 ) -> dict[str, Floats]:
     """Rows of every metric, batch by batch, so that metrics of one kind of target share what they make of a batch."""
     collected: dict[str, list[Floats]] = {spec: [] for spec in metrics}
     for first in range(0, max(n, 1), BATCH):
-        batches: dict[tuple[type, ...], tuple[list[Prediction], list[Target]]] = {}
+        here = slice(first, first + BATCH)
+        batches = {accepted: (said[here], targets[here]) for accepted, (said, targets) in pairs.items()}
         for spec, metric in metrics.items():
-            said, targets = pairs[spec]
-            batch = batches.setdefault(metric.accepts, (said[first : first + BATCH], targets[first : first + BATCH]))
-            collected[spec].append(shared_rows(metric, *batch, states[spec]))
+            collected[spec].append(shared_rows(metric, *batches[metric.accepts], states[spec]))
     return {spec: np.concatenate(rows) for spec, rows in collected.items()}
 
 

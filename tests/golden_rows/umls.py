@@ -15,7 +15,7 @@ from radbench.metrics.concepts.extractors import QuickUMLSExtractor
 from radbench.metrics.concepts.quick import write_folder
 from radbench.metrics.concepts.rrf import build_from_rrf
 from radbench.metrics.concepts.search import Match, Search
-from radbench.metrics.umls import Unit, overlap, precision, recall, units
+from radbench.metrics.concepts.umls import Unit, overlap, precision, recall, units
 
 from golden_rows import GOLDEN, Row, equal, load, pairs
 

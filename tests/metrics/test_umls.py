@@ -19,7 +19,7 @@ from radbench.metrics.concepts import default, hpo, quick, rrf
 from radbench.metrics.concepts.extractors import DictionaryExtractor, QuickUMLSExtractor, ScispacyExtractor
 from radbench.metrics.concepts.rrf import build_from_rrf
 from radbench.metrics.concepts.search import Match
-from radbench.metrics.umls import METRICS, Umls, f1, overlap, precision, recall, units
+from radbench.metrics.concepts.umls import METRICS, Umls, f1, overlap, precision, recall, units
 
 from radbench.errors import ConfigError, DataError
 from radbench.records import Failure, Labels, Prediction, Text
@@ -330,6 +330,7 @@ def test_the_metrics_are_found_by_name_where_declared(dictionary: str) -> None:
 
 
 def test_without_the_ontology_the_lexicon_does_not_replace_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    default.find_dictionary.cache_clear()  # it may have been found before it went missing
     monkeypatch.setattr(hpo, "find_file", lambda: None)
     metric = Umls("recall", window=4)
     assert metric.unavailable() == (
