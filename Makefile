@@ -17,15 +17,24 @@ SHARED ?= ../shared
 	touch $@
 
 .venv/dev: .venv/made pyproject.toml requirements.lock
-	$(PIP) install -q -c requirements.lock -e '.[demo,dev]'
+	$(PIP) install -q -c requirements.lock -e '.[demo,text,vision,java,clinical,dev]'
 	touch $@ .venv/demo
+
+# NLTK looks into sys.prefix/nltk_data. Where NLTK's own server is out of reach, this wheel brings the same files.
+.venv/nltk_data: .venv/made
+	rm -rf build/nltk && mkdir -p build/nltk
+	$(PIP) download -q --no-deps -d build/nltk llama-index-core==0.14.25
+	$(BIN)/python -m zipfile -e build/nltk/*.whl build/nltk
+	mkdir -p $@
+	cp -r build/nltk/llama_index/core/_static/nltk_cache/tokenizers build/nltk/llama_index/core/_static/nltk_cache/corpora $@
+	rm -rf build/nltk
 
 demo: .venv/demo
 	$(BIN)/radbench run --model constant:MRI --tasks demo/mni152 --out runs/demo-volume
 	$(BIN)/radbench run --model majority --tasks demo/modality --out runs/demo-majority
 	$(BIN)/radbench run --model knn --tasks demo/modality --out runs/demo-knn
 
-test: .venv/dev
+test: .venv/dev .venv/nltk_data
 	$(BIN)/python -m pytest --shared=$(SHARED)
 
 lint: .venv/dev
@@ -36,10 +45,12 @@ lint: .venv/dev
 	$(BIN)/mypy build/typed/radbench
 
 # The benchmarks print ratios against the originals, in one run on one machine.
-bench: .venv/dev bench-peers
+bench: .venv/dev .venv/nltk_data bench-peers
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/bootstrap.py --shared $(SHARED)
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/metrics.py --shared $(SHARED)
+	$(BIN)/python benchmarks/chexpert_rules.py --shared $(SHARED)
 
 bench-peers: .venv-peers/made
 

@@ -10,11 +10,12 @@ import time
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy is imported: the figure is for one thread
 
-import tarfile
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+from openi import findings
 from radbench.metrics.text.bleu import Bleu
 from sacrebleu.metrics import BLEU
 
@@ -24,23 +25,9 @@ from radbench.statistics import Clusters, Measure, draw, resample_counts
 N, NAIVE, SEED = 3000, 20, 0
 
 
-def reports(shared: Path) -> tuple[list[str], str]:
-    archive = shared / "data" / "openi_reports" / "NLMCXR_reports.tgz"
-    if archive.exists():
-        found = []
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                if member.name.endswith(".xml") and (file := tar.extractfile(member)) is not None:
-                    for node in ElementTree.parse(file).iter("AbstractText"):
-                        if node.get("Label") == "FINDINGS" and node.text:
-                            found.append(node.text)
-        return found[:N], "Open-i findings"
-    pick = random.Random(0)
-    return [" ".join(pick.choices([f"word{i}" for i in range(2000)], k=32)) for _ in range(N)], "made-up reports"
-
-
 def main() -> None:
-    references, source = reports(Path(sys.argv[1]))
+    texts, source = findings(Path(sys.argv[1]))
+    references = texts[:N]
     shuffled = references[:]
     random.Random(1).shuffle(shuffled)
     hypotheses = [h if i % 2 else r for i, (h, r) in enumerate(zip(shuffled, references, strict=True))]

@@ -11,38 +11,24 @@ import json
 import os
 import random
 import re
-import tarfile
+import sys
 import tempfile
 import time
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: the figure is for one thread
 
 import f1chexbert.f1chexbert as peer
 import numpy as np
 import torch
+from openi import findings
 from radbench.metrics.clinical.chexbert import Labeler
 from radbench.metrics.clinical.chexbert_labels import binary_labels
 from transformers import BertConfig, BertModel
 
 VOCABULARY = 30522
-
-
-def findings(shared: Path) -> tuple[list[str], str]:
-    """The FINDINGS of the Open-i reports, or made-up texts of their mean length."""
-    archive = shared / "data" / "openi_reports" / "NLMCXR_reports.tgz"
-    if not archive.exists():
-        pick = random.Random(0)
-        return [" ".join(pick.choices([f"word{i}" for i in range(2000)], k=32)) for _ in range(1000)], "made-up reports"
-    found = []
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            if member.name.endswith(".xml") and (file := tar.extractfile(member)) is not None:
-                nodes = ElementTree.parse(file).iter("AbstractText")
-                found += [n.text for n in nodes if n.get("Label") == "FINDINGS" and n.text]
-    return found, "Open-i findings"
 
 
 def make_weights(folder: Path, texts: list[str]) -> None:

@@ -17,10 +17,8 @@ import os
 import random
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +26,8 @@ from typing import Any
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy is imported: the figures are for one core
 
+sys.path.insert(0, str(Path(__file__).parent))
+from openi import findings
 from radbench.metrics.concepts import default, hpo, lexicon, quick
 from radbench.metrics.concepts.extractors import QuickUMLSExtractor
 from radbench.metrics.concepts.index import Index
@@ -59,18 +59,8 @@ print(json.dumps({"load_seconds": seconds, "resident_before_mib": before, "resid
 
 
 def reports(shared: Path, count: int) -> list[str]:
-    """Findings of different Open-i studies."""
-    archive = shared / "data" / "openi_reports" / "NLMCXR_reports.tgz"
-    if not archive.exists():
-        sys.exit(f"{archive} is missing: this benchmark reads the Open-i reports")
-    found: dict[str, None] = {}
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            if member.name.endswith(".xml") and (file := tar.extractfile(member)) is not None:
-                for node in ElementTree.parse(file).iter("AbstractText"):
-                    if node.get("Label") == "FINDINGS" and node.text:
-                        found[node.text] = None
-    return list(found)[:count]
+    """Different findings, the first ``count`` of them."""
+    return list(dict.fromkeys(findings(shared)[0]))[:count]
 
 
 def agreement(ours: Sequence[Sequence[Match]], theirs: Sequence[Sequence[Match]]) -> dict[str, float]:
@@ -195,8 +185,9 @@ def main() -> None:
     texts = reports(options.shared, options.reports)
     with tempfile.TemporaryDirectory(prefix="radbench-concepts-") as folder:
         same = against_quickumls(texts, options.peer_reports, pipeline, Path(folder))
-        large = licensed_size(texts, options.terms, Path(folder))
-    large["ratio"] = large["per_second"] / same["quickumls_per_second"]
+        large = licensed_size(texts, options.terms, Path(folder)) if options.terms else {}
+    if large:
+        large["ratio"] = large["per_second"] / same["quickumls_per_second"]
     print(json.dumps({"same": same, "large": large}))
 
 

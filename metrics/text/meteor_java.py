@@ -145,4 +145,4 @@ class MeteorJava(Additive):
         )
 
 
-METRICS = {"meteor-1.5": MeteorJava}
+METRICS = {"meteor-java": MeteorJava}

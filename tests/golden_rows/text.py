@@ -150,7 +150,7 @@ def pycoco_ptb() -> Row:
 
 def meteor_java() -> Row:
     def differences() -> Iterator[float]:
-        metric, expected = metric_of("meteor-1.5"), golden("pycoco_meteor_java")
+        metric, expected = metric_of("meteor-java"), golden("pycoco_meteor_java")
         cases = golden("pycoco_ptb_all")["per_pair"]
         predictions = [Prediction(c["hyp"]) for c in cases.values()]
         rows = metric.rows(predictions, [Text((c["ref"],)) for c in cases.values()], ())
@@ -159,7 +159,7 @@ def meteor_java() -> Row:
         yield abs(point(Measure(metric, (), rows)) - expected["aggregate"])
 
     return Row(
-        FILE, ("metrics/pycoco_meteor_java",), "meteor-1.5", "pycocoevalcap 1.2 Meteor (java)", 1e-9, differences
+        FILE, ("metrics/pycoco_meteor_java",), "meteor-java", "pycocoevalcap 1.2 Meteor (java)", 1e-9, differences
     )
 
 
