@@ -123,6 +123,12 @@ class Mask:
 
         return load_mask(self)
 
+    def voxel_size(self) -> tuple[float, ...]:
+        """mm along each axis of :meth:`load`: ``spacing``, else what a volume's file says; empty where nothing does."""
+        if self.spacing or self.image is None or self.image.kind == "2d":
+            return self.spacing
+        return self.image.load().spacing
+
 
 Target = Text | Labels | Boxes | Mask
 

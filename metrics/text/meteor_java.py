@@ -52,8 +52,13 @@ def _program() -> subprocess.Popen[str]:
         stderr=subprocess.DEVNULL,
         encoding="utf-8",
     )
-    atexit.register(process.kill)
+    atexit.register(_end, process)
     return process
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
 
 
 def statistics(hypothesis: str, alternatives: Sequence[str]) -> list[float]:

@@ -4,7 +4,7 @@ References: MONAI 1.6.1 ``compute_hausdorff_distance(percentile=95)`` and ``comp
 float32. HD95: Huttenlocher et al. 1993, "Comparing images using the Hausdorff distance", at the 95th percentile; surface
 Dice: Nikolov et al. 2021, "Clinically applicable segmentation of head and neck anatomy". A mask's outline is its pixels
 with a neighbour across an edge (2D) or a face (3D) outside it; beyond the picture is outside. Distances run between
-pixel centres, in mm where the target has a ``spacing``, else in pixels.
+pixel centres, in mm where the target has a ``spacing`` or is a volume file that has one, else in pixels.
 """
 
 from __future__ import annotations
@@ -126,8 +126,9 @@ def _distances(predictions: Sequence[Prediction], targets: Sequence[Target]) -> 
     for prediction, target in zip(predictions, targets, strict=True):
         mask = true_mask(target)
         truth, said = mask.load(), prediction.value
-        found = None if said is None else surface_distances(np.asarray(said, bool), truth, mask.spacing)
-        out.append((found, diagonal(truth.shape, mask.spacing)))
+        size = mask.voxel_size()
+        found = None if said is None else surface_distances(np.asarray(said, bool), truth, size)
+        out.append((found, diagonal(truth.shape, size)))
     return out
 
 

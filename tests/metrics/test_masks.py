@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from radbench.metrics.vision.surfaces import (
 )
 
 from radbench.errors import DataError
-from radbench.records import Box, Boxes, Failure, Mask, Prediction
+from radbench.records import Box, Boxes, Failure, Image, Mask, Prediction
 from radbench.statistics import Measure, point
 
 METRICS: tuple[Callable[..., Mean], ...] = (Dice, MaskIoU, HD95, SurfaceDice)
@@ -208,3 +209,18 @@ def test_wrong_targets_are_refused() -> None:
     for factory in METRICS:
         with pytest.raises(TypeError, match="expected a Mask target, got Boxes"):
             factory().rows([Prediction(FULL)], [Boxes((Box("a", 0, 0, 1, 1),))], ())
+
+
+def test_distances_in_a_volume_file_are_in_millimetres(tmp_path: Path) -> None:
+    import nibabel as nib
+
+    truth = np.zeros((6, 6, 6), np.uint8)
+    truth[2:4, 2:4, 2:4] = 1
+    path = tmp_path / "label.nii.gz"
+    nib.save(nib.Nifti1Image(truth, np.diag([1.0, 1.0, 5.0, 1.0])), path)
+    target = Mask(image=Image(str(path), kind="volume"))
+    assert target.voxel_size() == (1.0, 1.0, 5.0)
+    moved = np.roll(target.load(), 1, axis=2)
+    metric = HD95(percentile=100)
+    assert metric.scores([Prediction(moved)], [target], ()).tolist() == [5.0]
+    assert metric.scores([Prediction(moved)], [Mask(target.load())], ()).tolist() == [1.0]

@@ -147,7 +147,7 @@ def test_replay_reads_its_own_answers_and_refuses_nonsense(text_task: object, tm
     for content, message in (
         ("{", "line 1: not JSON"),
         ('{"task": "a"}', "expected an object with the texts 'task' and 'sample'"),
-        ('{"task": "a", "sample": "b"}', "none of 'text', 'boxes', 'mask'"),
+        ('{"task": "a", "sample": "b"}', "none of 'text', 'scores', 'boxes', 'mask'"),
         ('{"task": "a", "sample": "b", "text": "x"}\n' * 2, "line 2: a second prediction for one sample of 'a'"),
     ):
         bad.write_text(content)
