@@ -39,7 +39,9 @@ class Score:
 
 def target_of(metric: Metric, value: Any) -> Target:
     """A reference in the shape the metric scores. Raises :class:`DataError` on another kind of value."""
-    if isinstance(value, metric.accepts):
+    if isinstance(value, Text | Labels | Boxes | Mask):
+        if not isinstance(value, metric.accepts):
+            raise DataError(f"a reference is {type(value).__name__}, which the metric does not score")
         return value
     kind = next((k for k in (Text, Labels, Boxes, Mask) if k in metric.accepts), Text)
     if kind is Text:
@@ -51,7 +53,7 @@ def target_of(metric: Metric, value: Any) -> Target:
         return Labels(_labels(value))
     if kind is Boxes:
         return Boxes(_boxes(value))
-    return value if isinstance(value, Mask) else Mask(np.asarray(value, dtype=bool))
+    return Mask(np.asarray(value, dtype=bool))
 
 
 def prediction_of(metric: Metric, value: Any, scores: Mapping[str, float] | None = None) -> Prediction:

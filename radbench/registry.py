@@ -226,7 +226,13 @@ def options_of(factory: Callable[..., Any]) -> str:
         hints = {}
     parts = []
     for name, parameter in inspect.signature(factory).parameters.items():
-        mark = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        mark = (
+            "*"
+            if parameter.kind is parameter.VAR_POSITIONAL
+            else "**"
+            if parameter.kind is parameter.VAR_KEYWORD
+            else ""
+        )
         default = "" if parameter.default is parameter.empty else f"={parameter.default}"
         hint = hints.get(name)
         allowed = f" ({'|'.join(map(str, get_args(hint)))})" if get_origin(hint) is Literal else ""

@@ -95,7 +95,9 @@ class Aligner:
         starts = np.ones(len(got), bool)
         starts[1:] = (np.diff(got) != 1) | (np.diff(at) != 1) | (np.diff(text) != 0)
         n = len(hypotheses)
-        return np.bincount(text, minlength=n).astype(float), np.bincount(text, starts, minlength=n)
+        return np.bincount(text, minlength=n).astype(np.float64), np.bincount(text, starts, minlength=n).astype(
+            np.float64
+        )
 
     def _take_synonyms(
         self, taken: np.ndarray, left: dict[int, list[tuple[int, int]]], free: dict[int, list[tuple[int, int]]]

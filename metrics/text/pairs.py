@@ -44,7 +44,7 @@ def encoded(
     def encode() -> Encoded:
         shared(predictions, targets, "lexicon", LEXICON.begin_batch)
         write = LEXICON.encoder(tokeniser, case).encode
-        hypotheses, written, start = [], [], []
+        hypotheses, written, start = list[str](), list[str](), list[int]()
         for prediction, target in zip(predictions, targets, strict=True):
             alternatives = references(target)
             start.append(len(written))

@@ -145,7 +145,7 @@ class RougeLsum(_Rouge):
         self, predictions: Sequence[Prediction], targets: Sequence[Target]
     ) -> tuple[Floats, Floats, Floats, np.ndarray]:
         encode = LEXICON.encoder(self.tok).encode
-        found, start = [], []
+        found, start = list[tuple[int, int, int]](), list[int]()
         for prediction, target in zip(predictions, targets, strict=True):
             start.append(len(found))
             hypothesis = [encode(line) for line in said(prediction).split("\n")]
