@@ -1,8 +1,8 @@
 """Predictions from a file: what ``radbench score --predictions`` and other harnesses' outputs come through.
 
 JSON lines ``{"task", "sample", "text" | "scores" | "boxes" | "mask"}``. Scores: an object of option -> probability. Boxes:
-a list of ``{"label", "box": [x0, y0, x1, y1]}`` or ``[label, x0, y0, x1, y1(, score)]``, in pixels. Mask: the path, relative to the file, of a PNG, NIfTI, NRRD or npz (array
-``mask``). Answer files of radbench have these fields, so they replay too.
+a list of ``{"label", "box": [x0, y0, x1, y1]}`` or ``[label, x0, y0, x1, y1(, score)]``, in pixels. Mask: the path, relative
+to the file, of a PNG, NIfTI, NRRD or npz (array ``mask``). Answer files of radbench have these fields, so they replay too.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from radbench.metrics.vqa.answer_sets import said_names
@@ -26,6 +27,14 @@ def _unparsable(why: str) -> Prediction:
     return Prediction(None, Failure("unparsable", why))
 
 
+def _by_scores(answer: Answer, options: Sequence[str]) -> Prediction | None:
+    """The likeliest option of an answer that is scores alone, the first on a tie; None where it has text or no scores."""
+    known = [o for o in options if o in (answer.scores or {})]
+    if (answer.text or "").strip() or answer.scores is None or not known:
+        return None
+    return Prediction((max(known, key=answer.scores.__getitem__),), scores=answer.scores)
+
+
 def free_text(answer: Answer, sample: Sample, task: Task) -> Prediction:
     """The text as it is; only white space is empty."""
     if answer.text is None or not answer.text.strip():
@@ -34,11 +43,14 @@ def free_text(answer: Answer, sample: Sample, task: Task) -> Prediction:
 
 
 def closed_choice(answer: Answer, sample: Sample, task: Task, case: Case = "lower") -> Prediction:
-    """One label: the option most similar by difflib (see :mod:`radbench.metrics.vqa.matching`)."""
+    """One label: the option most similar by difflib (see :mod:`radbench.metrics.vqa.matching`).
+
+    An answer without text but with ``scores`` means its likeliest option.
+    """
     text = answer.text
-    if text is None or not text.strip():
-        return _EMPTY
     options = sample.choices or task.choices
+    if text is None or not text.strip():
+        return _by_scores(answer, options) or _EMPTY
     index = most_similar_option(text, options, case)
     if index is None:
         return _unparsable("no option shares a character with the answer")
@@ -49,14 +61,17 @@ def choice(answer: Answer, sample: Sample, task: Task, match: str = "guarded") -
     """One label: the option that a reading of :data:`radbench.metrics.vqa.matching.MATCHERS` finds, ``guarded`` by default.
 
     An answer in which it finds none is unparsable; MultiMedEval's image matching takes the first option then, and for
-    an empty text too. Raises :class:`radbench.errors.ConfigError` where there is no such reading.
+    an empty text too. An answer without text but with ``scores`` means its likeliest option. Raises
+    :class:`radbench.errors.ConfigError` where there is no such reading.
     """
     if match not in MATCHERS:
         raise ConfigError(f"the parser 'choice' has no match '{match}': {nearest(match, MATCHERS)}")
     text = answer.text
+    options = sample.choices or task.choices
+    if (likeliest := _by_scores(answer, options)) is not None:
+        return likeliest
     if text is None or (not text.strip() and match not in NEVER_INVALID):
         return _EMPTY
-    options = sample.choices or task.choices
     index = MATCHERS[match](text, options)
     if index is None:
         return _unparsable(f"no option is meant, as '{match}' reads the answer")
@@ -66,11 +81,14 @@ def choice(answer: Answer, sample: Sample, task: Task, match: str = "guarded") -
 def labels(answer: Answer, sample: Sample, task: Task, separator: str = ",") -> Prediction:
     """A set of labels: the options named between separators, compared lower-cased; others are ignored.
 
-    ``none``, ``no finding`` or ``normal`` is the empty set. A label that itself holds a separator is found as a whole.
+    ``none``, ``no finding`` or ``normal`` is the empty set. A label that itself holds a separator is found as a whole. An
+    answer without text but with ``scores`` names the labels with a score of at least one half.
     """
-    if answer.text is None or not answer.text.strip():
-        return _EMPTY
     options = sample.choices or task.choices
+    if answer.text is None or not answer.text.strip():
+        if answer.scores is None:
+            return _EMPTY
+        return Prediction(tuple(o for o in options if answer.scores.get(o, 0.0) >= 0.5), scores=answer.scores)
     said = _parts(answer.text.replace("\n", separator), separator)
     rest, chosen = f"{separator}{separator.join(said)}{separator}", set()
     for option in sorted(options, key=len, reverse=True):
