@@ -18,7 +18,7 @@ from radbench.metrics.batches import shared_rows
 from radbench.errors import ConfigError, DataError
 from radbench.records import Box, Boxes, Failure, Labels, Mask, Prediction, Target, Text
 from radbench.registry import construct, find_metric, parse_spec
-from radbench.statistics import LEVEL, RESAMPLES, Floats, Measure, clusters_of, estimate, point
+from radbench.statistics import LEVEL, RESAMPLES, Clusters, Floats, Measure, clusters_of, estimate, point
 
 BATCH = 256
 _FAILED = Prediction(None, Failure("empty"))
@@ -156,6 +156,8 @@ def _pairs(
         raise DataError("predictions and references are lists, one entry a sample; a single text was given")
     if len(predictions) != len(references):
         raise DataError(f"{len(predictions)} predictions but {len(references)} references")
+    if Text in metric.accepts and all(type(t) is str for side in (predictions, references) for t in side):
+        return [Prediction(p) for p in predictions], [Text((r,)) for r in references]
     said, targets = [], []
     for number, (prediction, reference) in enumerate(zip(predictions, references, strict=True)):
         try:
@@ -192,9 +194,10 @@ def score(
     sets = {accepted: choices or _labels_of(*both) for accepted, both in pairs.items()}
     fitted = {spec: m.fit(pairs[m.accepts][1], sets[m.accepts]) for spec, m in usable.items()}
     rows = _rows_together(usable, pairs, fitted, len(references))
-    names = [str(i) for i in range(len(references))] if clusters is None else [str(c) for c in clusters]
+    n = len(references)
+    units = Clusters(np.arange(n), n, ((0, n),)) if clusters is None else clusters_of([str(c) for c in clusters])
     measures = {spec: Measure(m, fitted[spec], rows[spec]) for spec, m in usable.items()}
-    estimates = estimate(measures, clusters_of(names), resamples, seed, level)
+    estimates = estimate(measures, units, resamples, seed, level)
     out = {}
     for spec, metric in found.items():
         if spec in missing:

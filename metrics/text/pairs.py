@@ -44,13 +44,14 @@ def encoded(
     def encode() -> Encoded:
         shared(predictions, targets, "lexicon", LEXICON.begin_batch)
         write = LEXICON.encoder(tokeniser, case).encode
-        hypotheses, written, start = list[str](), list[str](), list[int]()
-        for prediction, target in zip(predictions, targets, strict=True):
-            alternatives = references(target)
-            start.append(len(written))
-            written.extend(map(write, alternatives))
-            hypotheses.extend([write(said(prediction))] * len(alternatives))
-        return Encoded(hypotheses, written, np.array(start, np.int64))
+        alternatives = list(map(references, targets))
+        hypotheses = [write(said(p)) for p in predictions]
+        written = [write(text) for texts in alternatives for text in texts]
+        if len(written) == len(alternatives):
+            return Encoded(hypotheses, written, np.arange(len(written)))
+        counts = np.fromiter(map(len, alternatives), np.int64, len(alternatives))
+        repeated = [h for h, count in zip(hypotheses, counts.tolist(), strict=True) for _ in range(count)]
+        return Encoded(repeated, written, np.cumsum(counts) - counts)
 
     return shared(predictions, targets, ("encoded", tokeniser, case), encode)
 
