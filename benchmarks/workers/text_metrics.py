@@ -107,11 +107,12 @@ def nltk_wordnet() -> Any:
     source = find()
     if source is None:
         sys.exit(find_metric("meteor").unavailable())
-    folder = Path(tempfile.mkdtemp()) / "wordnet"
+    root = Path(tempfile.mkdtemp())
+    folder = root / "corpora" / "wordnet"
     shutil.copytree(source, folder, ignore=lambda d, names: [n for n in names if (Path(d) / n).is_dir()])
     lexnames = "".join(f"{i:02d}\tname{i}\t{1 + i % 4}\n" for i in range(45))  # METEOR asks for no file's name
     (folder / "lexnames").write_text(lexnames)
-    nltk.data.path.append(str(folder.parent))
+    nltk.data.path.insert(0, str(root))
     return WordNetCorpusReader(str(folder), None)
 
 

@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-# lexnames(5WN): file number, name, part of speech; NLTK wants the table as a file, Debian's packages leave it out
-_LEXNAMES = {
-    3: "adj.all adj.pert", 4: "adv.all",
-    1: "noun.Tops noun.act noun.animal noun.artifact noun.attribute noun.body noun.cognition noun.communication noun.event"
-    " noun.feeling noun.food noun.group noun.location noun.motive noun.object noun.person noun.phenomenon noun.plant"
-    " noun.possession noun.process noun.quantity noun.relation noun.shape noun.state noun.substance noun.time",
-    2: "verb.body verb.change verb.cognition verb.communication verb.competition verb.consumption verb.contact verb.creation"
-    " verb.emotion verb.motion verb.perception verb.possession verb.social verb.stative verb.weather",
-}  # fmt: skip
+from radbench.metrics.text import wordnet
 
 
 @pytest.fixture(scope="session")
-def nltk_wordnet(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """NLTK's own reader over the installed WordNet."""
-    from radbench.metrics.text.wordnet import find, unavailable
+def installed_wordnet() -> wordnet.WordNet:
+    """The machine's WordNet through our reader."""
+    if reason := wordnet.unavailable():
+        pytest.skip(reason)
+    return wordnet.installed()
 
-    source = find()
-    if source is None:
-        pytest.skip(unavailable() or "")
-    import nltk
+
+@pytest.fixture(scope="session")
+def nltk_wordnet(installed_wordnet: wordnet.WordNet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """NLTK's reader on a copy of the files (it follows no links), with the lexnames that Debian leaves out."""
+    nltk = pytest.importorskip("nltk")
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
-    folder: Path = tmp_path_factory.mktemp("nltk") / "wordnet"
-    shutil.copytree(source, folder, ignore=lambda d, names: [n for n in names if (Path(d) / n).is_dir()])
-    nltk.data.path.append(str(folder.parent))  # NLTK reads from its data folders only
-    names = [(n, pos) for pos, listed in _LEXNAMES.items() for n in listed.split()] + [("adj.ppl", 3)]
-    lines = [f"{i:02d}\t{name}\t{pos}" for i, (name, pos) in enumerate(names)]
-    (folder / "lexnames").write_text("\n".join(lines) + "\n")
-    return WordNetCorpusReader(str(folder), None)
+    root = tmp_path_factory.mktemp("nltk")
+    folder = root / "corpora" / "wordnet"
+    folder.mkdir(parents=True)
+    for name in wordnet._FILES:
+        shutil.copy(installed_wordnet.folder / name, folder / name)
+    for name in ("index.sense", "cntlist.rev"):  # looked for, but not read for what is asked here
+        (folder / name).touch()
+    (folder / "lexnames").write_text("".join(f"{i:02d}\tname{i}\t1\n" for i in range(45)))
+    nltk.data.path.insert(0, str(root))
+    with pytest.warns(UserWarning, match="multilingual"):
+        reader = WordNetCorpusReader(str(folder), None)
+    yield reader
+    nltk.data.path.remove(str(root))

@@ -131,7 +131,9 @@ def test_bleu_2_of_the_cxr_report_metric_is_nltks_method_1() -> None:
 
 def test_bleu_and_rouge_are_torchmetrics() -> None:
     text = pytest.importorskip("torchmetrics.functional.text")
-    hypotheses, references = ([" ".join(t.split(" ")[:8]) for t in side] for side in random_pairs())  # it takes its time
+    hypotheses, references = (
+        [" ".join(t.split(" ")[:8]) for t in side] for side in random_pairs()
+    )  # it takes its time
     for n in (1, 4):
         theirs = [float(text.bleu_score([h], [[r]], n)) for h, r in zip(hypotheses, references, strict=True)]
         assert np.abs(sample_scores(f"bleu:n={n},tok=split,avg=sample", hypotheses, references) - theirs).max() <= 1e-6

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -126,40 +125,14 @@ def test_without_files_one_sentence_says_what_to_install(monkeypatch: pytest.Mon
 
 
 @pytest.fixture(scope="module")
-def installed() -> wordnet.WordNet:
-    if reason := wordnet.unavailable():
-        pytest.skip(reason)
-    return wordnet.installed()
-
-
-@pytest.fixture(scope="module")
-def nltk_reader(installed: wordnet.WordNet, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """NLTK's reader on a copy of the files (it follows no links), with the lexnames that Debian leaves out."""
-    nltk = pytest.importorskip("nltk")
-    from nltk.corpus.reader.wordnet import WordNetCorpusReader
-
-    root = tmp_path_factory.mktemp("nltk")
-    folder = root / "corpora" / "wordnet"
-    folder.mkdir(parents=True)
-    for name in wordnet._FILES:
-        shutil.copy(installed.folder / name, folder / name)
-    for name in ("index.sense", "cntlist.rev"):  # looked for, but not read for what is asked here
-        (folder / name).touch()
-    (folder / "lexnames").write_text("".join(f"{i:02d}\tname{i}\t1\n" for i in range(45)))
-    nltk.data.path.insert(0, str(root))
-    with pytest.warns(UserWarning, match="multilingual"):
-        reader = WordNetCorpusReader(str(folder), None)
-    yield reader
-    nltk.data.path.remove(str(root))
-
-
-@pytest.fixture(scope="module")
-def words(installed: wordnet.WordNet) -> list[str]:
+def words(installed_wordnet: wordnet.WordNet) -> list[str]:
     """4,000 listed words, 1,000 exceptions, 2,000 with endings, words of reports and what is none."""
     rng = random.Random(3)
 
     def first_fields(name: str) -> list[str]:
-        return [line.split()[0] for line in (installed.folder / name).read_text().splitlines() if line[0] != " "]
+        return [
+            line.split()[0] for line in (installed_wordnet.folder / name).read_text().splitlines() if line[0] != " "
+        ]
 
     listed = rng.sample([w for s in PARTS.values() for w in first_fields(f"index.{s}")], 4000)
     irregular = rng.sample([w for s in PARTS.values() for w in first_fields(f"{s}.exc")], 1000)
@@ -182,26 +155,26 @@ def words(installed: wordnet.WordNet) -> list[str]:
     ]
 
 
-def test_synonyms_equal_nltk(installed: wordnet.WordNet, nltk_reader: Any, words: list[str]) -> None:
+def test_synonyms_equal_nltk(installed_wordnet: wordnet.WordNet, nltk_wordnet: Any, words: list[str]) -> None:
     for word in words:
-        theirs = {lemma.name() for synset in nltk_reader.synsets(word) for lemma in synset.lemmas()}
-        assert installed.synonyms(word) == theirs, word
+        theirs = {lemma.name() for synset in nltk_wordnet.synsets(word) for lemma in synset.lemmas()}
+        assert installed_wordnet.synonyms(word) == theirs, word
 
 
 @pytest.mark.parametrize("pos", ["n", "v", "a", "s", "r"])
-def test_lemmas_equal_nltk(installed: wordnet.WordNet, nltk_reader: Any, words: list[str], pos: str) -> None:
+def test_lemmas_equal_nltk(installed_wordnet: wordnet.WordNet, nltk_wordnet: Any, words: list[str], pos: str) -> None:
     for word in words:
-        theirs = nltk_reader._morphy(word, pos)
-        assert installed.lemmas(word, pos) == theirs, word
-        assert installed.lemmatize(word, pos) == (min(theirs, key=len) if theirs else word)
+        theirs = nltk_wordnet._morphy(word, pos)
+        assert installed_wordnet.lemmas(word, pos) == theirs, word
+        assert installed_wordnet.lemmatize(word, pos) == (min(theirs, key=len) if theirs else word)
 
 
-def test_opening_takes_no_time_and_little_memory(installed: wordnet.WordNet) -> None:
+def test_opening_takes_no_time_and_little_memory(installed_wordnet: wordnet.WordNet) -> None:
     import tracemalloc
 
     tracemalloc.start()
     start = time.perf_counter()
-    db = wordnet.WordNet(installed.folder)
+    db = wordnet.WordNet(installed_wordnet.folder)
     seconds = time.perf_counter() - start
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
