@@ -185,6 +185,20 @@ def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
         raise ValueError(f"{name} is {value!r}, expected one of {', '.join(allowed)}")
 
 
+def whole(name: str, value: float, least: int, most: int) -> int:
+    """Check an option that is a whole number. Raises ValueError naming the range."""
+    if isinstance(value, bool) or value != int(value) or not least <= value <= most:
+        raise ValueError(f"{name} is {value}, expected a whole number from {least} to {most}")
+    return int(value)
+
+
+def finite(name: str, value: float) -> float:
+    """Check an option that is a number. Raises ValueError where it is infinite or none."""
+    if not np.isfinite(value):
+        raise ValueError(f"{name} is {value}, expected a finite number")
+    return float(value)
+
+
 def ratio(numerator: Floats, denominator: Floats, undefined: float = float("nan")) -> Floats:
     """``numerator / denominator`` with ``undefined`` where the denominator is 0."""
     out = np.full(np.broadcast(numerator, denominator).shape, undefined)

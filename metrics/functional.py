@@ -7,18 +7,19 @@ y1[, score])``; mask metrics bool arrays. A prediction of None is a failed answe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from radbench.metrics.base import Metric, State
-from radbench.metrics.batches import shared_rows
+from radbench.metrics.base import Metric
 
 from radbench.errors import ConfigError, DataError
+from radbench.measuring import Measuring
 from radbench.records import Box, Boxes, Failure, Labels, Mask, Prediction, Target, Text
 from radbench.registry import construct, find_metric, parse_spec
-from radbench.statistics import LEVEL, RESAMPLES, Clusters, Floats, Measure, clusters_of, estimate, point
+from radbench.statistics import LEVEL, RESAMPLES, Clusters, Estimate, Measure, clusters_of, estimate, point
 
 BATCH = 256
 _FAILED = Prediction(None, Failure("empty"))
@@ -37,73 +38,79 @@ class Score:
     unavailable: str | None = None
 
 
+class PairError(DataError):
+    """A value of one pair is of the wrong kind; ``index`` counts pairs from 0, ``side`` is prediction or reference."""
+
+    def __init__(self, index: int, side: str, message: str) -> None:
+        super().__init__(f"pair {index}: a {side} is {message}")
+        self.index, self.side, self.what = index, side, message
+
+
 def target_of(metric: Metric, value: Any) -> Target:
-    """A reference in the shape the metric scores. Raises :class:`DataError` on another kind of value."""
+    """A reference in the shape the metric scores. Raises TypeError, saying what it is and what is expected."""
     if isinstance(value, Text | Labels | Boxes | Mask):
         if not isinstance(value, metric.accepts):
-            raise DataError(f"a reference is {type(value).__name__}, which the metric does not score")
+            raise TypeError(f"{type(value).__name__}, which the metric does not score")
         return value
-    kind = next((k for k in (Text, Labels, Boxes, Mask) if k in metric.accepts), Text)
-    if kind is Text:
+    if Text in metric.accepts:
         texts = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
         if texts and all(isinstance(t, str) for t in texts):
             return Text(texts)
-        raise DataError(f"a reference is {_shown(value)}, expected a text or a list of texts")
-    if kind is Labels:
+        raise TypeError(f"{_shown(value)}, expected a text or a list of texts")
+    if Labels in metric.accepts:
         return Labels(_labels(value))
-    if kind is Boxes:
-        return Boxes(_boxes(value))
-    return Mask(np.asarray(value, dtype=bool))
+    return Boxes(_boxes(value)) if Boxes in metric.accepts else Mask(_mask(value))
 
 
-def prediction_of(metric: Metric, value: Any, scores: Mapping[str, float] | None = None) -> Prediction:
-    """A prediction in the shape the metric scores; None is a failed answer. Raises :class:`DataError`."""
-    if value is None and scores is None:
+def prediction_of(metric: Metric, value: Any) -> Prediction:
+    """A prediction in the shape the metric scores; None is a failed answer. Raises TypeError as :func:`target_of`."""
+    if value is None:
         return _FAILED
     if isinstance(value, Prediction):
         return value
-    kind = next((k for k in (Text, Labels, Boxes, Mask) if k in metric.accepts), Text)
-    if kind is Text:
+    if Text in metric.accepts:
         if not isinstance(value, str):
-            raise DataError(f"a prediction is {_shown(value)}, expected a text")
+            raise TypeError(f"{_shown(value)}, expected a text")
         return Prediction(value)
-    if kind is Labels:
-        return Prediction(None if value is None else _labels(value), scores=scores)
-    if kind is Boxes:
-        return Prediction(_boxes(value))
-    return Prediction(np.asarray(value, dtype=bool))
+    if Labels in metric.accepts:
+        if isinstance(value, Mapping):
+            scores = {str(label): float(score) for label, score in value.items()}
+            if not scores or not all(map(math.isfinite, scores.values())):
+                raise TypeError("a mapping, expected finite scores by label")
+            return Prediction((max(scores, key=scores.__getitem__),), scores=scores)
+        return Prediction(_labels(value))
+    return Prediction(_boxes(value) if Boxes in metric.accepts else _mask(value))
 
 
 def _labels(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str | int):
+    if isinstance(value, str | int | np.integer | np.bool_):
         return (str(value),)
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, list | tuple | set | frozenset | np.ndarray):
         return tuple(str(v) for v in value)
-    raise DataError(f"a value is {_shown(value)}, expected a label or a list of labels")
+    raise TypeError(f"{_shown(value)}, expected a label, a list of labels or scores by label")
 
 
 def _boxes(value: Any) -> tuple[Box, ...]:
+    expected = "expected a list of (label, x0, y0, x1, y1) with finite numbers"
     try:
-        return tuple(b if isinstance(b, Box) else Box(str(b[0]), *(float(x) for x in b[1:])) for b in value)
+        boxes = tuple(b if isinstance(b, Box) else Box(str(b[0]), *(float(x) for x in b[1:])) for b in value)
     except (TypeError, ValueError, IndexError, KeyError):
-        raise DataError(f"a value is {_shown(value)}, expected a list of (label, x0, y0, x1, y1)") from None
+        raise TypeError(f"{_shown(value)}, {expected}") from None
+    if not all(math.isfinite(x) for b in boxes for x in (b.x0, b.y0, b.x1, b.y1, b.score)):
+        raise TypeError(f"a list of boxes with a coordinate that is not finite, {expected}")
+    return boxes
+
+
+def _mask(value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    if array.ndim < 2 or array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
+        raise TypeError(f"{_shown(value)}, expected a 2D or 3D array of 0 and 1")
+    return array.astype(bool)
 
 
 def _shown(value: Any) -> str:
     """Type and length only: a function cannot know whether its texts are restricted."""
-    return f"{type(value).__name__} of length {len(value)}" if hasattr(value, "__len__") else type(value).__name__
-
-
-def rows_of(
-    metric: Metric, predictions: Sequence[Prediction], targets: Sequence[Target], choices: Sequence[str] = ()
-) -> tuple[Floats, State]:
-    """(n, k) rows of any number of pairs, in batches, and the state they were made under."""
-    state = metric.fit(targets, choices)
-    rows = [
-        shared_rows(metric, predictions[i : i + BATCH], targets[i : i + BATCH], state)
-        for i in range(0, max(len(targets), 1), BATCH)
-    ]
-    return np.concatenate(rows), state
+    return f"{type(value).__name__} of length {len(value)}" if isinstance(value, Sized) else type(value).__name__
 
 
 def compute(
@@ -123,8 +130,9 @@ def compute(
     if (reason := found.unavailable()) is not None:
         raise ConfigError(f"metric '{metric}' is unavailable: {reason}")
     said, targets = _pairs(found, predictions, references)
-    rows, state = rows_of(found, said, targets, choices or _labels_of(said, targets))
-    return point(Measure(found, state, rows))
+    state = found.fit(targets, choices or _labels_of(said, targets))
+    rows = [found.rows(said[i : i + BATCH], targets[i : i + BATCH], state) for i in range(0, max(len(said), 1), BATCH)]
+    return point(Measure(found, state, np.concatenate(rows)))
 
 
 def _resolve(metric: str | Metric, options: Mapping[str, Any]) -> Metric:
@@ -158,13 +166,20 @@ def _pairs(
         raise DataError(f"{len(predictions)} predictions but {len(references)} references")
     if Text in metric.accepts and all(type(t) is str for side in (predictions, references) for t in side):
         return [Prediction(p) for p in predictions], [Text((r,)) for r in references]
-    said, targets = [], []
+    said, targets = list[Prediction](), list[Target]()
     for number, (prediction, reference) in enumerate(zip(predictions, references, strict=True)):
+        side = "prediction"
         try:
             said.append(prediction_of(metric, prediction))
+            side = "reference"
             targets.append(target_of(metric, reference))
-        except DataError as error:
-            raise DataError(f"pair {number}: {error.message}") from None
+        except TypeError as error:
+            raise PairError(number, side, str(error)) from None
+        true = targets[-1]
+        if isinstance(true, Mask) and said[-1].value is not None and said[-1].value.shape != true.load().shape:
+            raise PairError(
+                number, "prediction", f"a mask of shape {said[-1].value.shape}, its reference {true.load().shape}"
+            )
     return said, targets
 
 
@@ -181,50 +196,37 @@ def score(
 ) -> dict[str, Score]:
     """Several metrics over the same pairs, with intervals under the same resamples.
 
-    ``clusters`` names the patient of each pair. A metric whose weights or dictionary are absent comes back *unavailable*.
-    Raises as :func:`compute`.
+    ``clusters`` names the patient of each pair. A metric whose weights or dictionary are absent, or that fails on these
+    pairs, comes back with ``unavailable`` set. Raises as :func:`compute`.
     """
     if clusters is not None and len(clusters) != len(references):
         raise DataError(f"{len(clusters)} clusters but {len(references)} references")
-    found = {spec: find_metric(spec) for spec in metrics}
-    missing = {spec: reason for spec, m in found.items() if (reason := m.unavailable()) is not None}
-    usable = {spec: m for spec, m in found.items() if spec not in missing}
-    kinds = {m.accepts: m for m in usable.values()}
-    pairs = {accepted: _pairs(m, predictions, references) for accepted, m in kinds.items()}
-    sets = {accepted: choices or _labels_of(*both) for accepted, both in pairs.items()}
-    fitted = {spec: m.fit(pairs[m.accepts][1], sets[m.accepts]) for spec, m in usable.items()}
-    rows = _rows_together(usable, pairs, fitted, len(references))
     n = len(references)
+    kinds: dict[tuple[type, ...], list[str]] = {}
+    for spec in metrics:
+        kinds.setdefault(find_metric(spec).accepts, []).append(spec)
+    measures: dict[str, Measure] = {}
+    missing: dict[str, str] = {}
+    for specs in kinds.values():
+        said, targets = _pairs(find_metric(specs[0]), predictions, references)
+        given = choices or _labels_of(said, targets)
+        measuring = Measuring(specs, lambda targets=targets: targets, given, "score")  # type: ignore[misc]
+        for first in range(0, n, BATCH):
+            measuring.add(said[first : first + BATCH], targets[first : first + BATCH])
+        measures |= {m.name: m.measure for m in measuring.finish()}
+        missing |= measuring.unavailable | {spec: f"it failed: {why}" for spec, why in measuring.failed.items()}
     units = Clusters(np.arange(n), n, ((0, n),)) if clusters is None else clusters_of([str(c) for c in clusters])
-    measures = {spec: Measure(m, fitted[spec], rows[spec]) for spec, m in usable.items()}
     estimates = estimate(measures, units, resamples, seed, level)
-    out = {}
-    for spec, metric in found.items():
-        if spec in missing:
-            nan = float("nan")
-            out[spec] = Score(nan, nan, nan, 0, metric.better, metric.signature(()), missing[spec])
-            continue
-        e = estimates[spec]
-        out[spec] = Score(
-            e.value, e.low, e.high, metric.counted(rows[spec]), metric.better, metric.signature(fitted[spec])
-        )
-    return out
+    return {spec: _score(spec, measures.get(spec), estimates.get(spec), missing.get(spec)) for spec in metrics}
 
 
-def _rows_together(
-    metrics: Mapping[str, Metric],
-    pairs: Mapping[tuple[type, ...], tuple[list[Prediction], list[Target]]],
-    states: Mapping[str, State],
-    n: int,
-) -> dict[str, Floats]:
-    """Rows of every metric, batch by batch, so that metrics of one kind of target share what they make of a batch."""
-    collected: dict[str, list[Floats]] = {spec: [] for spec in metrics}
-    for first in range(0, max(n, 1), BATCH):
-        here = slice(first, first + BATCH)
-        batches = {accepted: (said[here], targets[here]) for accepted, (said, targets) in pairs.items()}
-        for spec, metric in metrics.items():
-            collected[spec].append(shared_rows(metric, *batches[metric.accepts], states[spec]))
-    return {spec: np.concatenate(rows) for spec, rows in collected.items()}
+def _score(spec: str, measure: Measure | None, found: Estimate | None, missing: str | None) -> Score:
+    metric = find_metric(spec)
+    if measure is None or found is None:
+        nan = float("nan")
+        return Score(nan, nan, nan, 0, metric.better, metric.signature(()), missing)
+    signature = metric.signature(measure.state)
+    return Score(found.value, found.low, found.high, metric.counted(measure.rows), metric.better, signature)
 
 
 def function_of(name: str) -> Callable[..., float]:

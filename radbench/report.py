@@ -71,7 +71,7 @@ def notes(results: Mapping[str, Any]) -> list[str]:
         why = (
             "limited to the first samples"
             if results["complete"]
-            else "answers are missing or are to be asked again; resume the run"
+            else "answers are missing or are to be asked again (resume the run), or a metric failed"
         )
         out.append(f"PARTIAL: {why}. Not to be ranked.")
     if any(not t["clustered"] for t in results["tasks"].values()):
@@ -82,6 +82,8 @@ def notes(results: Mapping[str, Any]) -> list[str]:
             out.append(f"{name}: failed answers score worst: {kinds}.")
         for metric, reason in task.get("unavailable", {}).items():
             out.append(f"{name}: {metric} is unavailable: {reason}.")
+        for metric, reason in task.get("broken", {}).items():
+            out.append(f"{name}: {metric} FAILED and has no value: {reason}")
         if task["unanswered"]:
             out.append(f"{name}: {task['unanswered']} samples have no answer yet.")
         if task["unscorable"]:

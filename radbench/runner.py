@@ -108,6 +108,14 @@ def normalised(answer: Answer) -> Answer:
         return _unusable(f"text is {type(text).__name__}")
     if answer.mask is not None and not hasattr(answer.mask, "astype"):
         return _unusable(f"mask is {type(answer.mask).__name__}, expected a bool array")
+    if answer.scores is not None:
+        try:
+            scores = {str(option): float(score) for option, score in answer.scores.items()}
+        except (AttributeError, TypeError, ValueError) as error:
+            return _unusable(f"scores: {error}; expected a number for each option")
+        if not all(map(math.isfinite, scores.values())):
+            return replace(answer, scores=None, failure=Failure("unparsable", "a score is not finite"))
+        answer = replace(answer, scores=scores)
     if answer.boxes is None:
         return answer
     try:

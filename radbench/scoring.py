@@ -9,6 +9,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +19,20 @@ from radbench import __version__
 from radbench.answers import RETRIED, AnswerIndex
 from radbench.errors import DataError, ImageError, RadbenchError, shown
 from radbench.folder import RESULTS, RunFolder
-from radbench.metrics.base import Additive, Metric
-from radbench.metrics.batches import shared_rows
+from radbench.measuring import Measuring, ScoredMetric
+from radbench.metrics.base import Additive
 from radbench.plan import Plan, TaskPlan
 from radbench.records import Answer, Labels, Mask, Prediction, Sample, Target
 from radbench.registry import find_metric
 from radbench.runner import BATCH, sample_batches
-from radbench.statistics import Clusters, Estimate, Floats, Measure, clusters_of, estimate, macro, pool
+from radbench.statistics import Clusters, Estimate, Measure, clusters_of, estimate, macro, pool
 from radbench.task import Group, Task
 
 log = logging.getLogger("radbench")
 
 MASK_BATCH = 4  # a volume's mask may take a hundred megabytes
+SAMPLES = "samples"
 SUBGROUP_VALUES = 60  # an axis with more values than this is a listing, not a subgroup analysis
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredMetric:
-    name: str
-    metric: Metric
-    state: Any
-    rows: Floats  # (n, k)
-
-    @property
-    def measure(self) -> Measure:
-        return Measure(self.metric, self.state, self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +49,7 @@ class ScoredTask:
     unscorable: int  # samples whose own reference cannot be read
     metrics: tuple[ScoredMetric, ...]
     unavailable: Mapping[str, str]  # metric -> what it lacks and the command that brings it
+    broken: Mapping[str, str]  # metric -> how it failed on these data
 
     @property
     def n(self) -> int:
@@ -66,7 +57,9 @@ class ScoredTask:
 
     @property
     def complete(self) -> bool:
-        return self.unanswered == 0 and self.unscorable == 0 and not any(self.failures[kind] for kind in RETRIED)
+        """Whether every sample is answered and every metric that could be computed was."""
+        settled = self.unanswered == 0 and self.unscorable == 0 and not any(self.failures[kind] for kind in RETRIED)
+        return settled and not self.broken
 
     def resampling(self) -> Clusters:
         if self.clusters is None:
@@ -107,7 +100,7 @@ def score(plan: Plan, folder: RunFolder) -> dict[str, Any]:
 def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
     """Statistics of one task from its answers; samples without an answer are left out and counted."""
     task = plan.task
-    metrics = _Metrics(plan)
+    metrics = Measuring(task.metrics, lambda: _targets(plan), task.choices, f"task {task.name}", task.access)
     ids: list[np.ndarray] = []
     clusters: list[np.ndarray] = []
     own_cluster = plan.renderer.draws == 1  # several draws of a sample are one cluster
@@ -143,49 +136,8 @@ def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
         unscorable,
         metrics.finish(),
         metrics.unavailable,
+        metrics.failed,
     )
-
-
-class _Metrics:
-    """Collects the rows of a task's metrics; one that lacks something or breaks leaves the others to go on."""
-
-    def __init__(self, plan: TaskPlan) -> None:
-        self.unavailable: dict[str, str] = {}
-        self._task = plan.task.name
-        self._metrics: dict[str, Metric] = {}
-        self._states: dict[str, Any] = {}
-        self._rows: dict[str, list[Floats]] = {}
-        for name in plan.task.metrics:
-            metric = find_metric(name)
-            try:
-                if (reason := metric.unavailable()) is not None:
-                    self._drop(name, reason)
-                    continue
-                self._states[name] = metric.fit(_targets(plan), plan.task.choices)
-            except RadbenchError as error:
-                self._drop(name, str(error))
-                continue
-            self._metrics[name], self._rows[name] = metric, []
-
-    def add(self, said: Sequence[Prediction], targets: Sequence[Target]) -> None:
-        for name, metric in list(self._metrics.items()):
-            try:
-                self._rows[name].append(shared_rows(metric, said, targets, self._states[name]))
-            except RadbenchError as error:
-                self._drop(name, str(error))
-                del self._metrics[name]
-
-    def _drop(self, name: str, reason: str) -> None:
-        self.unavailable[name] = " ".join(reason.split())
-        log.warning("task %s: metric '%s' is unavailable: %s", self._task, name, self.unavailable[name])
-
-    def finish(self) -> tuple[ScoredMetric, ...]:
-        return tuple(
-            ScoredMetric(
-                name, m, self._states[name], np.concatenate(rows) if (rows := self._rows[name]) else np.zeros((0, 1))
-            )
-            for name, m in self._metrics.items()
-        )
 
 
 def _targets(plan: TaskPlan) -> Iterator[Target]:
@@ -299,6 +251,7 @@ def summarise(task: ScoredTask, resamples: int, seed: int, level: float) -> dict
         "classes": dict(task.classes),
         "metrics": {m.name: entry("", "", m) for m in task.metrics},
         "unavailable": dict(task.unavailable),
+        "broken": dict(task.broken),
         "subgroups": subgroups,
     }
 
@@ -357,8 +310,16 @@ def rounded(value: Any) -> Any:
 # --- stats/ ---
 
 
-def stats_file(folder: RunFolder, task: str, name: str) -> Path:
-    return folder.path / "stats" / task / (re.sub(r"[^\w.-]", "_", name) + ".npz")
+def stats_file(folder: RunFolder, task: str, metric: str) -> Path:
+    """Where a metric's rows lie; specs that a file cannot be called by carry a digest, so that no two share a file."""
+    plain = re.sub(r"[^\w.-]", "_", metric)
+    if plain != metric or metric == SAMPLES:
+        plain += "-" + sha256(metric.encode()).hexdigest()[:8]
+    return folder.path / "stats" / task / f"{plain}.npz"
+
+
+def _samples_file(folder: RunFolder, task: str) -> Path:
+    return folder.path / "stats" / task / f"{SAMPLES}.npz"
 
 
 def _save(folder: RunFolder, task: ScoredTask) -> None:
@@ -366,7 +327,7 @@ def _save(folder: RunFolder, task: ScoredTask) -> None:
     name = task.plan.task.name
     clusters = task.ids if task.clusters is None else task.clusters
     strata = {f"stratum.{axis}": codes for axis, (_, codes) in task.strata.items()}
-    path = stats_file(folder, name, "samples")
+    path = _samples_file(folder, name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, ids=task.ids, clusters=clusters, **strata)  # type: ignore[arg-type]
@@ -388,7 +349,7 @@ def load_measures(
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Measure]]:
     """Ids, clusters and measures of a scored task, from ``stats/``."""
     try:
-        with np.load(stats_file(folder, task, "samples"), allow_pickle=False) as archive:
+        with np.load(_samples_file(folder, task), allow_pickle=False) as archive:
             ids, clusters = archive["ids"], archive["clusters"]
         measures = {}
         for name in metrics:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from radbench.metrics.base import Additive, Card, Mean, State, one_of, ratio
+from radbench.metrics.base import Additive, Card, Mean, State, finite, one_of, ratio
 
 from radbench.errors import ConfigError, DataError
 from radbench.records import Labels, Prediction, Target
@@ -170,7 +170,7 @@ class F1(ClassCounts):
                 f"zero_division is {zero_division}, which needs over=fixed: elsewhere no class is undefined"
             )
         self.label = None if label is None else str(label)
-        self.threshold = None if threshold is None else float(threshold)
+        self.threshold = None if threshold is None else finite("threshold", threshold)
         self.card = Card(
             f"F1 of '{self.label}'" if label is not None else f"{average}-averaged F1",
             "per class 2 TP / (2 TP + FP + FN); macro: mean over classes; micro: of the summed counts; weighted: mean"
@@ -222,7 +222,7 @@ class SampleF1(Mean):
 
     def __init__(self, zero_division: ZeroDivision = 0, threshold: float | None = None) -> None:
         self.undefined = _undefined(zero_division)
-        self.threshold = None if threshold is None else float(threshold)
+        self.threshold = None if threshold is None else finite("threshold", threshold)
 
     def fit(self, targets: Iterable[Target], choices: Sequence[str]) -> State:
         """The class list: the task's closed set, else the labels in the targets, sorted."""

@@ -132,7 +132,7 @@ class Ranking(Metric):
         return np.concatenate([scores, truth], axis=1)
 
     def value(self, rows: Floats, weights: Floats, state: State) -> Floats:
-        if len(rows) == 0:
+        if len(rows) == 0 or len(state) == 0:
             return np.full(len(weights), np.nan)
         scores, truth = rows[:, : len(state)], rows[:, len(state) :] > 0
         given = weights @ (~np.isnan(scores)).any(axis=1) > 0

@@ -15,9 +15,9 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-from radbench.metrics.base import Additive, Card, State, one_of, ratio
+from radbench.metrics.base import Additive, Card, State, one_of, ratio, whole
 from radbench.metrics.text.pairs import encoded, joint_matches, matches
-from radbench.metrics.text.tokens import TOKENISERS, Case, Tokeniser
+from radbench.metrics.text.tokens import TOKENISERS, Case, Tokeniser, unavailable
 
 from radbench.records import Prediction, Target, Text
 from radbench.statistics import Floats
@@ -119,8 +119,7 @@ class Bleu(Additive):
         order: Literal["full", "effective"] = "full",
         ref: Literal["closest", "shortest"] = "closest",
     ) -> None:
-        if not 1 <= int(n) <= 9:
-            raise ValueError(f"n is {n}, expected 1 to 9")
+        n = whole("n", n, 1, 9)
         one_of("tok", tok, TOKENISERS)
         one_of("case", case, ("mixed", "lower"))
         one_of("avg", avg, ("corpus", "sample"))
@@ -131,7 +130,7 @@ class Bleu(Additive):
             raise ValueError("smooth=nltk7 is defined for n=4 and avg=sample")
         if order == "effective" and smooth not in ("none", "exp"):
             raise ValueError(f"order=effective goes with smooth=none or exp, not {smooth}")
-        self.n, self.tok, self.case, self.avg = int(n), tok, case, avg
+        self.n, self.tok, self.case, self.avg = n, tok, case, avg
         self.smooth, self.order, self.ref = smooth, order, ref
         self._nltk = smooth.startswith("nltk")
         self._counted = 5 if smooth == "nltk7" else self.n  # orders in the rows
@@ -202,11 +201,7 @@ class Bleu(Additive):
         return f"bleu|n:{self.n}|tok:{self.tok}|case:{self.case}|avg:{self.avg}|smooth:{self.smooth}{rare}|v:1"
 
     def unavailable(self) -> str | None:
-        if self.tok == "punkt":
-            from radbench.metrics.text.punkt import unavailable
-
-            return unavailable()
-        return None
+        return unavailable(self.tok)
 
 
 METRICS = {

@@ -16,7 +16,7 @@ import numpy as np
 from radbench.metrics.base import Card, Mean, State, one_of, references
 from radbench.metrics.text.ngrams import Order, blocks
 from radbench.metrics.text.pairs import Encoded, encoded
-from radbench.metrics.text.tokens import LEXICON, TOKENISERS, Case, Tokeniser, Vocabulary
+from radbench.metrics.text.tokens import LEXICON, TOKENISERS, Case, Tokeniser, Vocabulary, unavailable
 
 from radbench.records import Prediction, Target, Text
 from radbench.statistics import Floats
@@ -175,11 +175,7 @@ class Cider(Mean):
         return f"cider|{options}|idf:references-{samples}-{digest}|avg:sample|v:1"
 
     def unavailable(self) -> str | None:
-        if self.tok == "punkt":
-            from radbench.metrics.text.punkt import unavailable
-
-            return unavailable()
-        return None
+        return unavailable(self.tok)
 
 
 METRICS = {"cider": Cider}

@@ -1,6 +1,6 @@
 """METEOR as NLTK computes it (Lavie and Agarwal 2007).
 
-NLTK 3.8 to 3.10 ``meteor_score``: tokens are lower-cased and aligned exactly, then by Porter stem, then by WordNet synonym
+NLTK 3.9 to 3.10 ``meteor_score``: tokens are lower-cased and aligned exactly, then by Porter stem, then by WordNet synonym
 of the stem; each word of the answer, from its last, takes the last free reference word that matches. The scores of
 MultiMedEval and of Hugging Face evaluate are this with nltk.word_tokenize (``tok:punkt``).
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from radbench.metrics.base import Card, Mean, State, one_of
 from radbench.metrics.text.pairs import encoded
-from radbench.metrics.text.tokens import LEXICON, TOKENISERS, Tokeniser, Vocabulary, porter_stem
+from radbench.metrics.text.tokens import LEXICON, TOKENISERS, Tokeniser, Vocabulary, porter_stem, unavailable
 from radbench.metrics.text.wordnet import installed
 from radbench.metrics.text.wordnet import unavailable as wordnet_unavailable
 
@@ -179,6 +179,10 @@ class Meteor(Mean):
 
     def __init__(self, tok: Tokeniser = "punkt", alpha: float = 0.9, beta: float = 3.0, gamma: float = 0.5) -> None:
         one_of("tok", tok, TOKENISERS)
+        if not 0 <= alpha <= 1 or not 0 <= gamma <= 1 or not 0 <= beta < float("inf"):
+            raise ValueError(
+                f"alpha {alpha}, beta {beta}, gamma {gamma}: expected alpha and gamma in 0 to 1, beta 0 or more"
+            )
         self.tok, self.alpha, self.beta, self.gamma = tok, float(alpha), float(beta), float(gamma)
         self.card = Card(
             "METEOR (NLTK)",
@@ -208,11 +212,7 @@ class Meteor(Mean):
             return "NLTK is not installed: pip install 'radbench[text]'"
         if (reason := wordnet_unavailable()) is not None:
             return reason
-        if self.tok == "punkt":
-            from radbench.metrics.text.punkt import unavailable
-
-            return unavailable()
-        return None
+        return unavailable(self.tok)
 
 
 METRICS = {"meteor": Meteor}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
@@ -53,6 +54,11 @@ class Block:
         prefix = prefix[starts]
         return prefix, prefix >> (self.bits * n), size - reference, reference
 
+    def matches(self, n: int) -> Floats:
+        """Clipped matches of order ``n`` by pair of the block, up to the last pair that has an n-gram."""
+        _, pair, hypothesis, reference = self.runs(n)
+        return np.bincount(pair, np.minimum(hypothesis, reference))
+
     def order(self, n: int) -> Order:
         prefix, pair, hypothesis, reference = self.runs(n)
         shifts = self.bits * np.arange(n - 1, -1, -1)
@@ -60,11 +66,27 @@ class Block:
         return Order(pair, hypothesis, reference, self.characters[local])
 
 
-def blocks(hypotheses: Sequence[str], references: Sequence[str], orders: int, first: int = 0) -> list[Block]:
-    """Encoded pairs as sorted blocks; a block whose vocabulary does not fit into 63 bits is halved.
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """One pair whose words are too many for packed keys: the same answers, from plain counting."""
 
-    Raises OverflowError where a single pair does not fit (texts of tens of thousands of distinct words).
-    """
+    first: int
+    hypothesis: str
+    reference: str
+
+    def matches(self, n: int) -> Floats:
+        return np.array([clipped_count(self.hypothesis, [self.reference], n)], dtype=np.float64)
+
+    def order(self, n: int) -> Order:
+        said, true = counted(self.hypothesis, n), counted(self.reference, n)
+        grams = list(said | true)
+        tokens = np.array([[ord(c) for c in gram] for gram in grams], np.uint32).reshape(-1, n)
+        sides = [np.array([side[g] for g in grams], np.int64) for side in (said, true)]
+        return Order(np.zeros(len(grams), np.int64), sides[0], sides[1], tokens)
+
+
+def blocks(hypotheses: Sequence[str], references: Sequence[str], orders: int, first: int = 0) -> list[Block | Loose]:
+    """Encoded pairs as sorted blocks; a block whose vocabulary does not fit into 63 bits is halved, down to one pair."""
     texts = [text for pair in zip(hypotheses, references, strict=True) for text in pair]
     joined = np.frombuffer((_PAD.join(texts) + _PAD).encode("utf-32-le"), np.uint32)
     used = np.zeros(int(joined.max(initial=0)) + 1, bool)
@@ -74,7 +96,7 @@ def blocks(hypotheses: Sequence[str], references: Sequence[str], orders: int, fi
     bits = max(1, (len(characters) - 1).bit_length())
     if orders * bits + max(1, (len(hypotheses) - 1).bit_length()) + 1 > _BITS:
         if len(hypotheses) < 2:
-            raise OverflowError("a text has too many distinct words")
+            return [Loose(first, hypotheses[0], references[0])]
         half = len(hypotheses) // 2
         return [
             *blocks(hypotheses[:half], references[:half], orders, first),
@@ -93,27 +115,17 @@ def blocks(hypotheses: Sequence[str], references: Sequence[str], orders: int, fi
 
 def clipped_matches(hypotheses: Sequence[str], references: Sequence[str], orders: int) -> Floats:
     """(n, orders) clipped n-gram matches of encoded pairs: each hypothesis n-gram counts as often as the reference has it."""
-    if orders > PACKED:
-        return np.array(
-            [
-                [clipped_count(h, [r], n + 1) for n in range(orders)]
-                for h, r in zip(hypotheses, references, strict=True)
-            ],
-            dtype=np.float64,
-        ).reshape(-1, orders)
     out = np.zeros((len(hypotheses), orders))
     if not len(hypotheses):
         return out
-    try:
-        found = blocks(hypotheses, references, orders)
-    except OverflowError:
-        for i, (h, r) in enumerate(zip(hypotheses, references, strict=True)):
-            out[i] = [clipped_count(h, [r], n + 1) for n in range(orders)]
-        return out
+    found = (
+        blocks(hypotheses, references, orders)
+        if orders <= PACKED
+        else list(map(Loose, count(), hypotheses, references))
+    )
     for block in found:
         for n in range(1, orders + 1):
-            _, pair, hypothesis, reference = block.runs(n)
-            matches = np.bincount(pair, np.minimum(hypothesis, reference))
+            matches = block.matches(n)
             out[block.first : block.first + len(matches), n - 1] = matches
     return out
 

@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 from radbench.metrics.base import Card, Mean, State, one_of, ratio, references, said
-from radbench.metrics.text.pairs import encoded, matches
-from radbench.metrics.text.tokens import TOKENISERS, Case, Tokeniser
+from radbench.metrics.text.pairs import encoded, matches, of_best
+from radbench.metrics.text.tokens import TOKENISERS, Case, Tokeniser, unavailable
 
 from radbench.records import Prediction, Target, Text
 from radbench.statistics import Floats
@@ -85,10 +85,10 @@ class TokenOverlap(Mean):
         if self.part == "f1":
             return pairs.best(f1)
         chosen = ratio(common, hyp if self.part == "precision" else ref, undefined=0.0) + empty
-        if pairs.single:
-            return chosen
-        ends = np.append(pairs.start[1:], len(f1))
-        return np.array([chosen[a + int(np.argmax(f1[a:b]))] for a, b in zip(pairs.start, ends, strict=True)])
+        return of_best(f1, chosen, pairs.start)
+
+    def unavailable(self) -> str | None:
+        return unavailable(self.tok)
 
     def signature(self, state: State) -> str:
         return f"token-{self.part}|tok:{self.tok}|case:{self.case}|count:{self.count}|empty:one|avg:sample|v:1"

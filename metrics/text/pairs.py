@@ -72,6 +72,14 @@ def matches(
     return shared(predictions, targets, ("matches", tokeniser, case, orders), count)
 
 
+def of_best(rank: Floats, chosen: Floats, start: np.ndarray) -> Floats:
+    """(n,) of each sample's pairs the value of ``chosen`` where ``rank`` is highest, the first on a tie."""
+    if len(start) == len(rank):
+        return chosen
+    ends = np.append(start[1:], len(rank))
+    return np.array([chosen[a + int(np.argmax(rank[a:b]))] for a, b in zip(start, ends, strict=True)])
+
+
 def joint_matches(pairs: Encoded, orders: int) -> Floats:
     """(n, orders) matches against all references of a sample together: clipped at the one that has most."""
     ends = np.append(pairs.start[1:], len(pairs.references))

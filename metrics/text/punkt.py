@@ -21,8 +21,10 @@ _LAST, _WHOLE = "\0last", "\0whole"
 
 @cache
 def _sentences() -> Callable[[str], list[tuple[int, int]]]:
-    from nltk.tokenize.punkt import PunktTokenizer
-
+    try:
+        from nltk.tokenize.punkt import PunktTokenizer
+    except ImportError:
+        raise LookupError("NLTK is too old for its punkt_tab model: pip install 'nltk>=3.9'") from None
     try:
         tokenizer: Any = PunktTokenizer("english")
     except LookupError:
@@ -69,6 +71,6 @@ def unavailable() -> str | None:
         return "NLTK is not installed: pip install 'radbench[text]'"
     try:
         _sentences()
-    except LookupError:
-        return UNAVAILABLE
+    except LookupError as error:
+        return str(error)
     return None

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 import numpy as np
-from radbench.metrics.base import Card, Mean, State, one_of, ratio, references, said
+from radbench.metrics.base import Card, Mean, State, one_of, ratio, references, said, whole
 from radbench.metrics.batches import shared
-from radbench.metrics.text.pairs import encoded, matches
-from radbench.metrics.text.tokens import LEXICON, TOKENISERS, Tokeniser
+from radbench.metrics.text.pairs import encoded, matches, of_best
+from radbench.metrics.text.tokens import LEXICON, TOKENISERS, Tokeniser, unavailable
 
 from radbench.records import Prediction, Target, Text
 from radbench.statistics import Floats
@@ -74,21 +74,14 @@ class _Rouge(Mean):
             start = np.arange(len(start))
         f = ratio((1 + squared) * precision * recall, recall + squared * precision, undefined=0.0)
         chosen = {"f": f, "precision": precision, "recall": recall}[self.part]
-        if len(start) == len(f):
-            return chosen
-        ends = np.append(start[1:], len(f))
-        return np.array([chosen[a + int(np.argmax(f[a:b]))] for a, b in zip(start, ends, strict=True)])
+        return of_best(f, chosen, start)
 
     def signature(self, state: State) -> str:
         beta = "" if self.beta == 1 else f"|beta:{self.beta:g}"
         return f"{self.name}|{self.part}|tok:{self.tok}{beta}|avg:sample|v:1"
 
     def unavailable(self) -> str | None:
-        if self.tok == "punkt":
-            from radbench.metrics.text.punkt import unavailable
-
-            return unavailable()
-        return None
+        return unavailable(self.tok)
 
 
 def _lengths(texts: Sequence[str], less: int = 0) -> Floats:
@@ -101,9 +94,7 @@ class RougeN(_Rouge):
     overlap = "clipped n-gram matches"
 
     def __init__(self, n: int = 1, tok: Tokeniser = "rouge", part: Part = "f") -> None:
-        if not 1 <= int(n) <= 9:
-            raise ValueError(f"n is {n}, expected 1 to 9")
-        self.n = int(n)
+        self.n = whole("n", n, 1, 9)
         self.name, self.title = f"rouge{self.n}", f"ROUGE-{self.n}"
         super().__init__(tok, part)
 
@@ -144,6 +135,7 @@ class RougeLsum(_Rouge):
     def overlaps(
         self, predictions: Sequence[Prediction], targets: Sequence[Target]
     ) -> tuple[Floats, Floats, Floats, np.ndarray]:
+        shared(predictions, targets, "lexicon", LEXICON.begin_batch)
         encode = LEXICON.encoder(self.tok).encode
         found, start = list[tuple[int, int, int]](), list[int]()
         for prediction, target in zip(predictions, targets, strict=True):
@@ -161,16 +153,20 @@ def _union_lcs(hypothesis: Sequence[str], reference: Sequence[str]) -> int:
     if len(hypothesis) == 1 and len(reference) == 1:
         return lcs_length()(hypothesis[0], reference[0])
     left = Counter("".join(hypothesis)) & Counter("".join(reference))
+    others = [(other, set(other)) for other in dict.fromkeys(hypothesis)]
     hits = 0
     for line in reference:
-        for i in sorted(set[int]().union(*(_lcs_positions(line, other) for other in hypothesis))):
+        words = set(line)
+        common = (_lcs_positions(line, other) for other, said_words in others if not words.isdisjoint(said_words))
+        for i in sorted(set[int]().union(*common)):
             if left[line[i]] > 0:
                 left[line[i]] -= 1
                 hits += 1
     return hits
 
 
-def _lcs_positions(reference: str, candidate: str) -> list[int]:
+@lru_cache(maxsize=4096)
+def _lcs_positions(reference: str, candidate: str) -> tuple[int, ...]:
     """Positions in the reference of one longest common subsequence, the one rouge_score traces back."""
     rows, columns = len(reference), len(candidate)
     table = [[0] * (columns + 1) for _ in range(rows + 1)]
@@ -187,7 +183,7 @@ def _lcs_positions(reference: str, candidate: str) -> list[int]:
             j -= 1
         else:
             i -= 1
-    return found
+    return tuple(found)
 
 
 METRICS = {

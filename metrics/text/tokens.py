@@ -6,7 +6,7 @@ within a chunk (for most of them a run without white space), so each distinct ch
 
 Tokenisers: ``13a`` mteval-v13a as sacreBLEU 2.6.0 and Hugging Face evaluate apply it; ``split`` white space; ``space`` single
 blanks, empty tokens kept (pycocoevalcap ROUGE-L); ``rouge`` and ``rouge-stem`` rouge_score 0.1.2; ``cxr`` CXR-Report-Metric
-prep_reports @9c9ecad; ``punkt`` nltk.word_tokenize (NLTK 3.8 to 3.10).
+prep_reports @9c9ecad; ``punkt`` nltk.word_tokenize (NLTK 3.9 to 3.10).
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from threading import local
 from typing import Any, Literal, TypeVar, get_args
+
+from radbench.errors import DataError
 
 T = TypeVar("T")
 
@@ -31,6 +34,17 @@ _POINT_AFTER_NONDIGIT = re.compile(r"([^0-9])([\.,])")
 _POINT_BEFORE_NONDIGIT = re.compile(r"([\.,])([^0-9])")
 _DASH_AFTER_DIGIT = re.compile(r"([0-9])(-)")
 _ROUGE_SPLIT = re.compile(r"[^a-z0-9]+")
+
+
+def unavailable(tokeniser: Tokeniser) -> str | None:
+    """None, or what a tokeniser lacks and the command that brings it."""
+    if tokeniser == "rouge-stem" and find_spec("nltk") is None:
+        return "NLTK is not installed: pip install 'radbench[text]'"
+    if tokeniser == "punkt":
+        from radbench.metrics.text import punkt
+
+        return punkt.unavailable()
+    return None
 
 
 def tokens(text: str, tokeniser: Tokeniser, case: Case = "mixed") -> list[str]:
@@ -49,6 +63,7 @@ class _Rule:
 
 
 def _chunks_13a(text: str) -> list[str]:
+    text = text.rstrip()  # as sacreBLEU does first: a dash at the very end is none of a broken word
     if "<" in text:
         text = text.replace("<skipped>", "")
     if "-\n" in text:
@@ -122,6 +137,7 @@ def porter_stem() -> Callable[[str], str]:
 # --- one character a token ---
 
 _SURROGATES = range(0xD800, 0xE000)  # no UTF-32 for them
+_LAST_CODE = 0x10FFFF
 _FORGET = 400_000  # tokens or chunks: beyond it the next batch starts anew
 _LONG = 64  # characters: longer chunks are rarely met twice
 _TEXTS, _SHORT = 8192, 4096  # texts kept encoded (many reports are the same normal one), and how long they may be
@@ -135,6 +151,10 @@ class Vocabulary(dict[str, str]):
 
     def __missing__(self, token: str) -> str:
         code = len(self.words)
+        if code > _LAST_CODE:
+            raise DataError(
+                f"a batch of texts has more than {_LAST_CODE:,} different words", remedy="cut the answers off"
+            )
         if code == _SURROGATES.start:
             self.words.extend([""] * len(_SURROGATES))
             code = _SURROGATES.stop
@@ -187,6 +207,10 @@ class Lexicon(local):
     """A thread's vocabulary, its encoders, and what metrics know of each token (``notes``)."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget every word, text and note."""
         self.vocabulary = Vocabulary()
         self.encoders: dict[tuple[Tokeniser, Case], Encoder] = {}
         self.notes: dict[Hashable, Any] = {}
@@ -194,7 +218,7 @@ class Lexicon(local):
     def begin_batch(self) -> None:
         """Start anew where too much has gathered; texts encoded before lose their meaning."""
         if len(self.vocabulary) > _FORGET or any(len(e.chunks) > _FORGET for e in self.encoders.values()):
-            self.__init__()  # type: ignore[misc]
+            self.clear()
 
     def encoder(self, tokeniser: Tokeniser, case: Case = "mixed") -> Encoder:
         """The encoder of a tokeniser and case; ``lower`` lower-cases before tokenising."""

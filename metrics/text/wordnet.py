@@ -9,6 +9,7 @@ mapped, and a word costs a few look-ups.
 from __future__ import annotations
 
 import mmap
+import os
 import re
 import sys
 from bisect import bisect_right
@@ -44,9 +45,10 @@ REMEDY = "apt-get install wordnet-base wordnet-sense-index, or radbench fetch nl
 
 def folders() -> list[Path]:
     """Where the database may lie: Debian's folder, then where NLTK looks for data by default."""
+    named = [Path(p) / "corpora" / "wordnet" for p in os.environ.get("NLTK_DATA", "").split(os.pathsep) if p]
     roots = [Path.home(), *(Path(sys.prefix, part) for part in ("", "share", "lib"))]
     roots += [Path(p) for p in ("/usr/share", "/usr/local/share", "/usr/lib", "/usr/local/lib")]
-    return [Path("/usr/share/wordnet"), *(root / "nltk_data" / "corpora" / "wordnet" for root in roots)]
+    return [Path("/usr/share/wordnet"), *named, *(root / "nltk_data" / "corpora" / "wordnet" for root in roots)]
 
 
 def find() -> Path | None:

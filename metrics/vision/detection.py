@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from radbench.metrics.base import Card, Metric, State, one_of, ratio
+from radbench.metrics.base import Card, Metric, State, one_of, ratio, whole
 from radbench.metrics.labels.classification import class_number
 from radbench.metrics.vision.boxes import box_labels, by_label, iou_matrix, true_boxes
 
@@ -115,10 +115,8 @@ class MeanAP(Metric):
     ) -> None:
         one_of("ties", ties, ("order", "together"))
         self.thresholds = iou_thresholds(iou)
-        for name, number in (("max_dets", max_dets), ("slots", slots)):
-            if int(number) < 1:
-                raise ValueError(f"{name} is {number}, expected 1 or more")
-        self.max_dets, self.slots, self.ties = int(max_dets), int(slots), ties
+        self.max_dets, self.slots = whole("max_dets", max_dets, 1, 100_000), whole("slots", slots, 1, 100_000)
+        self.ties = ties
         self.iou = COCO if len(self.thresholds) > 1 else f"{self.thresholds[0]:g}"
         self.card = Card(
             f"mAP@[{self.iou}]",

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from radbench.errors import ConfigError, DataError, nearest
+from radbench.records import Text
 from radbench.registry import all_groups, all_metrics, all_tasks, find_metric, model_factory, model_names, options_of
 from radbench.task import LEAVE_ONE_CLUSTER_OUT, DataLocations, Task
 
@@ -135,11 +136,16 @@ def _describe_task(task: Task, locations: DataLocations) -> dict[str, Any]:
         "parser": task.parser.target.rpartition(":")[2]
         + (f" {dict(task.parser.options)}" if task.parser.options else "")
         + ("; other ways to read a choice, side by side: radbench describe matching" if task.choices else ""),
-        "metrics": [f"{m}: {find_metric(m).signature(task.choices)}" for m in task.metrics],
+        "metrics": [f"{m}: {_signature(find_metric(m), task)}" for m in task.metrics],
         "intervals": "clustered" if task.clustered else "unclustered: the dataset names no patients",
         "note": task.note or "-",
         "published": list(_published(task)) or "none for this task",
     }
+
+
+def _signature(metric: Metric, task: Task) -> str:
+    """The signature before anything is read: classes are known from the task, frequencies of references are not."""
+    return metric.signature(() if Text in metric.accepts else task.choices)
 
 
 def _published(task: Task) -> Iterable[str]:

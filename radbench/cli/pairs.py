@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from radbench.errors import ConfigError, DataError
-from radbench.metrics.functional import Score, score
+from radbench.metrics.functional import PairError, Score, score
 from radbench.registry import find_metric
 from radbench.report import ARROWS, aligned, number
 
 _IDS = ("id", "sample", "study", "study_id")
 _CLUSTERS = ("cluster", "patient", "patient_id", "subject_id")
-_SHAPES = ("labels", "boxes", "mask")
+_SHAPES = ("labels", "boxes", "mask", "scores")
 _VALUES = {
     "predictions": ("prediction", "text", "hypothesis", "answer", *_SHAPES),
-    "references": ("reference", "references", "alternatives", "text", "report", "answer", *_SHAPES),
+    "references": ("reference", "references", "alternatives", "text", "report", "answer", "labels", "boxes", "mask"),
 }
 _FORMATS = ".txt (a text a line), .jsonl, .json, .csv or .tsv"
 
@@ -29,6 +29,7 @@ _FORMATS = ".txt (a text a line), .jsonl, .json, .csv or .tsv"
 class Entry:
     """One line of a file: its id and patient where it names them, and the value."""
 
+    where: str
     id: str | None
     cluster: str | None
     value: Any
@@ -50,10 +51,17 @@ def run(
         print(f"radbench: {unused} predictions have no reference and are left out", file=sys.stderr)
     clusters = [t.cluster for _, t in paired]
     named = [c for c in clusters if c is not None]
-    scores = score(
-        specs, [p for p, _ in paired], [t.value for _, t in paired],
-        clusters=named if len(named) == len(clusters) else None, choices=choices, resamples=resamples, seed=seed,
-    )  # fmt: skip
+    try:
+        scores = score(
+            specs, [None if p is None else p.value for p, _ in paired], [t.value for _, t in paired],
+            clusters=named if len(named) == len(clusters) else None, choices=choices, resamples=resamples, seed=seed,
+        )  # fmt: skip
+    except PairError as error:
+        prediction, reference = paired[error.index]
+        entry = reference if error.side == "reference" or prediction is None else prediction
+        raise DataError(
+            f"{entry.where}: {error.what}", remedy=f"radbench describe metric {specs[0]} says what it scores"
+        ) from None
     clustered = len(named) == len(clusters)
     print(_as_json(scores, missing) if as_json else _table(scores, len(paired), missing, clustered), end="")
     return 1 if all(s.unavailable for s in scores.values()) else 0
@@ -73,10 +81,10 @@ def split_specs(metrics: Iterable[str]) -> list[str]:
 
 def pair(
     said: list[Entry], true: list[Entry], predictions: str, references: str
-) -> tuple[list[tuple[Any, Entry]], int, int]:
+) -> tuple[list[tuple[Entry | None, Entry]], int, int]:
     """Pairs by id where both files have ids, else by position; predictions missing, and without a reference."""
     if all(e.id is not None for e in said) and all(e.id is not None for e in true):
-        by_id = {e.id: e.value for e in said}
+        by_id = {e.id: e for e in said}
         paired = [(by_id.get(t.id), t) for t in true]
         missing = sum(t.id not in by_id for t in true)
         if missing == len(true):
@@ -87,7 +95,7 @@ def pair(
             f"{predictions} has {len(said)} entries, {references} {len(true)}",
             remedy="one entry a sample in the same order, or an 'id' in every entry of both files",
         )
-    return [(s.value, t) for s, t in zip(said, true, strict=True)], 0, 0
+    return list(zip(said, true, strict=True)), 0, 0
 
 
 # --- reading ---
@@ -105,6 +113,10 @@ def read_entries(path: Path, role: str) -> list[Entry]:
         entries = [_entry(value, where, role, path.parent) for where, value in reader(path)]
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}: a cell is not JSON ({error.msg})") from None
+    except (csv.Error, RecursionError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from None
     if not entries:
         raise DataError(f"{path}: no entries")
     ids = [e.id for e in entries if e.id is not None]
@@ -115,13 +127,13 @@ def read_entries(path: Path, role: str) -> list[Entry]:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, Any]]:
-    with path.open(encoding="utf-8", newline="\n") as file:
+    with path.open(encoding="utf-8-sig", newline="\n") as file:
         for n, line in enumerate(file, 1):
             yield f"{path}, line {n}", line.rstrip("\r\n")
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         for n, line in enumerate(file, 1):
             if line.strip():
                 try:
@@ -132,7 +144,7 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _json(path: Path) -> Iterator[tuple[str, Any]]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
     if isinstance(content, dict):
@@ -145,6 +157,7 @@ def _json(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _table_rows(path: Path) -> Iterator[tuple[str, Any]]:
+    csv.field_size_limit(1 << 30)  # a report may be longer than the module's 131,072 characters
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
         for row in reader:
@@ -153,23 +166,23 @@ def _table_rows(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _entry(value: Any, where: str, role: str, folder: Path) -> Entry:
     if not isinstance(value, dict):
-        return Entry(None, None, _checked(value, where))
+        return Entry(where, None, None, _checked(value, where))
     names = _VALUES[role]
     found = next((n for n in names if n in value), None)
     if found is None:
         raise DataError(f"{where}: none of {', '.join(names)}; found {', '.join(sorted(value)) or 'nothing'}")
-    content = (
-        _mask(str(value[found]), folder)
-        if found == "mask"
-        else _boxes(value[found])
-        if found == "boxes"
-        else value[found]
-    )
-    if found == "labels" and isinstance(content, str):
+    content = value[found]
+    if found == "mask":
+        content = _mask(str(content), folder)
+    elif found == "boxes":
+        content = _boxes(content)
+    elif found == "labels" and isinstance(content, str):
         content = [part.strip() for part in content.split(";") if part.strip()]
-    return Entry(
-        _first(value, _IDS), _first(value, _CLUSTERS), content if found in _SHAPES else _checked(content, where)
-    )
+    elif found == "scores" and isinstance(content, str):  # a cell of a table
+        content = json.loads(content)
+    elif found not in _SHAPES:
+        content = _checked(content, where)
+    return Entry(where, _first(value, _IDS), _first(value, _CLUSTERS), content)
 
 
 def _checked(value: Any, where: str) -> Any:
@@ -185,7 +198,12 @@ def _first(value: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
 def _boxes(items: Any) -> Any:
     if not isinstance(items, list):
         return items
-    return [(b["label"], *b["box"]) if isinstance(b, dict) and {"label", "box"} <= b.keys() else b for b in items]
+
+    def flat(item: Any) -> Any:
+        given = isinstance(item, dict) and isinstance(item.get("box"), list) and "label" in item
+        return (item["label"], *item["box"], *([item["score"]] if "score" in item else [])) if given else item
+
+    return [flat(item) for item in items]
 
 
 def _mask(name: str, folder: Path) -> Any:
@@ -209,6 +227,11 @@ def _table(scores: Mapping[str, Score], n: int, missing: int, clustered: bool) -
     lines += ["", f"{n} pairs" + (f", {missing} without a prediction, which score worst" if missing else "") + "."]
     if not clustered:
         lines.append("Intervals treat pairs as independent: name patients in a field 'patient' where they are not.")
+    undefined = [spec for spec, s in scores.items() if s.unavailable is None and s.value != s.value]
+    if undefined:
+        lines.append(
+            f"{', '.join(undefined)}: undefined on these pairs; radbench describe metric NAME says what a value needs."
+        )
     lines += [f"{spec} is unavailable: {s.unavailable}" for spec, s in scores.items() if s.unavailable is not None]
     lines += ["", *(s.signature for s in scores.values() if s.unavailable is None)]
     return "\n".join(lines) + "\n"
