@@ -194,9 +194,10 @@ def whole(name: str, value: float, least: int, most: int) -> int:
 
 def finite(name: str, value: float) -> float:
     """Check an option that is a number. Raises ValueError where it is infinite or none."""
-    if not np.isfinite(value):
+    number = float(value)
+    if not np.isfinite(number):
         raise ValueError(f"{name} is {value}, expected a finite number")
-    return float(value)
+    return number
 
 
 def ratio(numerator: Floats, denominator: Floats, undefined: float = float("nan")) -> Floats:

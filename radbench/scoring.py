@@ -92,9 +92,30 @@ def score(plan: Plan, folder: RunFolder) -> dict[str, Any]:
         "groups": {g.name: _group(g, scored, plan) for g in plan.groups},
     }
     results = rounded(results)
+    _warn_of_lost_values(folder, tasks)
     folder.write_atomically(RESULTS, json.dumps(results, indent=1, sort_keys=True) + "\n")
     _remember(folder, plan, results)
     return results
+
+
+def _warn_of_lost_values(folder: RunFolder, tasks: Mapping[str, Any]) -> None:
+    """Say so where an earlier scoring had a value that this one cannot compute, for want of weights for instance."""
+    try:
+        earlier = json.loads((folder.path / RESULTS).read_text())["tasks"]
+    except (OSError, ValueError, KeyError):
+        return
+    for name, entry in tasks.items():
+        had = earlier.get(name, {}).get("metrics", {})
+        for metric in (*entry["unavailable"], *entry["broken"]):
+            if metric in had:
+                file = stats_file(folder, name, metric)
+                log.warning(
+                    "task %s: %s had the value %s before; its rows are still in %s",
+                    name,
+                    metric,
+                    had[metric]["value"],
+                    file,
+                )
 
 
 def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:

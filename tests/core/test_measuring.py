@@ -173,3 +173,16 @@ def test_scores_that_are_no_finite_numbers_fail_their_answer(text_task: Callable
         json.loads(line) for f in (tmp_path / "run" / "answers").glob("*.jsonl") for line in f.read_text().splitlines()
     ]
     assert sorted(line["scores"]["yes"] for line in lines if "scores" in line) == [0.25, 0.5]
+
+
+def test_a_value_that_is_lost_is_told(
+    text_task: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = text_task(4, metrics=["exact-match", "rouge-1"])
+    radbench.evaluate("constant:yes", str(task), out=tmp_path / "run", resamples=10)
+    monkeypatch.setattr(find_metric("rouge-1"), "unavailable", lambda: "no weights: fetch them")
+    again = radbench.evaluate("constant:yes", str(task), out=tmp_path / "run", resamples=10)
+    assert again.results is not None
+    assert again.results["tasks"]["test/toy"]["unavailable"] == {"rouge-1": "no weights: fetch them"}
+    assert again.results["complete"]
+    assert "rouge-1 had the value" in caplog.text

@@ -186,3 +186,85 @@ def test_describe_names_what_a_metric_is(tmp_path: Path) -> None:
         assert line in out
     assert "no metric is called 'knn'" in cli("describe", "metric", "knn").stderr
     assert "cannot describe a 'board'" in cli("describe", "board", "x").stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "true", "message"),
+    [
+        ("dice", "lungs", np.ones((2, 2)), "expected a 2D or 3D array of 0 and 1"),
+        ("dice", np.full((2, 2), 0.1), np.ones((2, 2)), "expected a 2D or 3D array of 0 and 1"),
+        ("dice", np.ones((2, 2)), np.ones((2, 3)), r"a mask of shape \(2, 2\), its reference \(2, 3\)"),
+        ("box_iou", [("a", 0, 0, float("nan"), 1)], [("a", 0, 0, 1, 1)], "not finite"),
+        ("box_iou", [("a", 0)], [("a", 0, 0, 1, 1)], "expected a list of"),
+        ("auroc", {"a": float("inf")}, "a", "finite scores"),
+        ("accuracy", 1.5, "a", "expected a label"),
+    ],
+)
+def test_values_a_metric_cannot_score_are_refused(name: str, said: Any, true: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        getattr(radbench.metrics, name)([said], [true])
+
+
+def test_ranking_takes_scores_by_label() -> None:
+    said = [{"a": 0.9, "b": 0.1}, {"a": 0.2, "b": 0.8}, {"a": 0.4, "b": 0.6}]
+    assert radbench.metrics.auroc(said, ["a", "b", "b"]) == 1.0
+    assert radbench.metrics.accuracy(said, ["a", "b", "b"]) == 1.0
+    assert np.isnan(radbench.metrics.auroc([[], []], [[], []]))
+    assert radbench.metrics.accuracy(np.array([1, 0]), np.array([1, 1])) == 0.5
+
+
+def test_scores_boxes_and_long_cells_of_files(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text(
+        '{"id": 1, "scores": {"a": 0.9, "b": 0.1}}\n{"id": 2, "scores": {"a": 0.3, "b": 0.7}}\n'
+    )
+    (tmp_path / "r.csv").write_text("id,labels\n1,a\n2,b\n")
+    done = cli(
+        "score",
+        "--predictions",
+        "p.jsonl",
+        "--references",
+        "r.csv",
+        "--metrics",
+        "auroc,accuracy",
+        "--json",
+        cwd=tmp_path,
+    )
+    assert {m["value"] for m in json.loads(done.stdout)["metrics"].values()} == {1.0}, done.stderr
+    (tmp_path / "b.jsonl").write_text('{"boxes": [{"label": "a", "box": null}]}\n')
+    (tmp_path / "t.jsonl").write_text('{"boxes": [{"label": "a", "box": [0, 0, 1, 1]}]}\n')
+    done = cli("score", "--predictions", "b.jsonl", "--references", "t.jsonl", "--metrics", "box-iou", cwd=tmp_path)
+    assert "b.jsonl, line 1: list of length 1, expected a list of (label" in done.stderr
+    (tmp_path / "long.csv").write_text("reference\n" + "lungs clear " * 20_000 + "\n")
+    done = cli("score", "--predictions", "long.csv", "--references", "long.csv", "--metrics", "bleu-1", cwd=tmp_path)
+    assert "none of prediction" in done.stderr
+    (tmp_path / "bom.txt").write_text("\ufeffyes\nno\n", encoding="utf-8")
+    (tmp_path / "plain.txt").write_text("yes\nno\n")
+    done = cli(
+        "score",
+        "--predictions",
+        "bom.txt",
+        "--references",
+        "plain.txt",
+        "--metrics",
+        "exact-match",
+        "--json",
+        cwd=tmp_path,
+    )
+    assert json.loads(done.stdout)["metrics"]["exact-match"]["value"] == 1.0
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    done = cli("score", "--predictions", "deep.json", "--references", "plain.txt", "--metrics", "bleu-1", cwd=tmp_path)
+    assert "deep.json: cannot be read" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "spec", ["bleu:n=2.5", "rouge-1:tok=x", "map:max_dets=2.7", "f1:threshold=nan", "meteor:alpha=2"]
+)
+def test_options_out_of_range_are_refused(spec: str) -> None:
+    with pytest.raises(ConfigError, match="expected"):
+        find_metric(spec)
+
+
+def test_texts_of_forty_thousand_different_words_have_a_cider() -> None:
+    long = " ".join(map(str, range(40_000)))
+    assert radbench.metrics.cider([long, "a b"], [long, "a b c"]) > 4
+    assert radbench.metrics.cider(["a b c", "x"], [long, "a b c"]) == 0.0

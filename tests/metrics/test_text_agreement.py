@@ -330,3 +330,21 @@ def test_cider_states_what_its_frequencies_came_from() -> None:
     state = metric.fit([Text(("no effusion",)), Text(("no effusion here",))], ())
     assert "references-2-" in metric.signature(state)
     assert metric.signature(tuple(json.loads(json.dumps(metric.stored(state))))) == metric.signature(state)
+
+
+def test_rouge_lsum_alone_keeps_the_lexicon_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("radbench.metrics.text.tokens._FORGET", 50)
+    metric = find_metric("rouge-lsum")
+    for i in range(20):
+        metric.rows([Prediction(f"w{i}a w{i}b\nw{i}c")] * 2, [Text((f"w{i}c w{i}d {i}",))] * 2, ())
+    assert len(LEXICON.vocabulary) < 100
+
+
+def test_a_dash_at_the_end_is_read_as_sacrebleu_does() -> None:
+    from sacrebleu.metrics import BLEU
+
+    for text in ("right lower lobe-\n", "right lower-\nlobe", "a -\n"):
+        theirs = (
+            BLEU(smooth_method="none", max_ngram_order=1).corpus_score([text], [["right lower lobe -"]]).score / 100
+        )
+        assert corpus_value("bleu-1", [text], [["right lower lobe -"]]) == pytest.approx(theirs)
