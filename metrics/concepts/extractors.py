@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from radbench.metrics.base import one_of
 from radbench.metrics.concepts import default, negation, quick
+from radbench.metrics.concepts.build import MAX_TOKENS
 from radbench.metrics.concepts.negation import Negation
 from radbench.metrics.concepts.search import QUICKUMLS_TYPES, Match, Search
 
@@ -32,12 +33,20 @@ class Extractor(Protocol):
     def unavailable(self) -> str | None: ...
 
 
+def _whole(name: str, value: object, most: int | None = None) -> int:
+    """Check an option that counts. Raises ValueError naming what is allowed."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1 and (most is None or value <= most):
+        return value
+    allowed = "of at least 1" if most is None else f"from 1 to {most}"
+    raise ValueError(f"{name} is {value!r}, expected a whole number {allowed}")
+
+
 class DictionaryExtractor:
     """``concepts``: longest-match search over a dictionary (:mod:`radbench.metrics.concepts.search`).
 
     ``dictionary`` is ``hpo+radiology``, ``hpo``, ``radiology``, ``umls`` (what ``radbench fetch umls`` built from a licensed
     release) or the folder of another built one. ``types`` is ``quickumls`` (the 27 semantic types that QuickUMLS accepts)
-    or ``all``.
+    or ``all``. ``window`` is 1 to 8 tokens, ``min_length`` at least 1 character.
     """
 
     def __init__(
@@ -48,12 +57,21 @@ class DictionaryExtractor:
         types: Literal["quickumls", "all"] = "quickumls",
     ) -> None:
         one_of("types", types, ("quickumls", "all"))
-        self.dictionary, self.window, self.min_length, self.types = dictionary, int(window), int(min_length), types
+        self.window, self.min_length = _whole("window", window, MAX_TOKENS), _whole("min_length", min_length)
+        self.dictionary, self.types = dictionary, types
 
     @cached_property
     def search(self) -> Search:
+        """Raises :class:`ConfigError` where the dictionary's terms are shorter than ``window``."""
         accepted = QUICKUMLS_TYPES if self.types == "quickumls" else None
-        return Search(default.find_dictionary(self.dictionary), self.window, self.min_length, accepted)
+        index = default.find_dictionary(self.dictionary)
+        longest = index.meta.max_tokens
+        if self.window > longest:
+            raise ConfigError(
+                f"window is {self.window}, the dictionary '{self.dictionary}' holds terms of at most {longest} tokens",
+                remedy=f"set window={longest} or less",
+            )
+        return Search(index, self.window, self.min_length, accepted)
 
     def extract(self, text: str) -> list[Match]:
         return self.search(text)
@@ -89,7 +107,7 @@ class QuickUMLSExtractor:
         if not 0 < float(threshold) <= 1:
             raise ValueError(f"threshold is {threshold}, expected above 0 and at most 1")
         self.folder, self.threshold, self.pipeline = folder, float(threshold), pipeline
-        self.window, self.min_length = int(window), int(min_length)
+        self.window, self.min_length = _whole("window", window), _whole("min_length", min_length)
         self.overlapping, self.similarity = overlapping, similarity
 
     @cached_property

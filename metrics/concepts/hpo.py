@@ -19,6 +19,9 @@ from radbench.errors import DataError
 PHENOTYPE = (
     "HP:0000118"  # "Phenotypic abnormality": beside it stand inheritance, frequency, severity and other modifiers
 )
+# "Atypical behavior" and "Abnormal affect": no image shows them, and their synonyms are ordinary words of reports
+# ("ordering" physician, "collecting" system, endplates with central "depression").
+MIND = ("HP:0000708", "HP:0025766")
 _SYNONYM = re.compile(r'"((?:[^"\\]|\\.)*)" (EXACT|NARROW|BROAD|RELATED)(?: (\S+))? \[')
 _REMEDY = "pip install 'radbench[text]'"
 
@@ -57,10 +60,11 @@ def terms(path: Path) -> list[Term]:
     """Names (rank 0) and exact synonyms (rank 2) of all phenotypic abnormalities.
 
     A concept is identified by its first UMLS cross-reference, or by its HP identifier where it has none.
-    Synonyms marked narrow, broad, related or obsolete mean something else and are left out.
+    Synonyms marked narrow, broad, related or obsolete mean something else and are left out, and so is what stands under
+    :data:`MIND` alone.
     """
     entries = {entry.id: entry for entry in _entries(path) if entry.id and not entry.obsolete}
-    below: dict[str, bool] = {PHENOTYPE: True}
+    below: dict[str, bool] = {PHENOTYPE: True, **dict.fromkeys(MIND, False)}
     found = []
     for entry in entries.values():
         if not _is_below(entry.id, entries, below):

@@ -2,7 +2,7 @@
 
 ``radiology.tsv`` has a row per concept: identifier, kind, name, other names separated by bars. It was written from general
 knowledge of radiology; nothing in it comes from another vocabulary. Identifiers are stable: a row may be
-added or extended, and an identifier is never used again.
+added, changed or removed, and an identifier is never used again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from radbench.errors import DataError
 
-VERSION = 1
+VERSION = 2
 PATH = Path(__file__).parent / "radiology.tsv"
 
 # The kinds of the lexicon and the UMLS semantic type that says the same, so that both are filtered alike.

