@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -59,14 +60,14 @@ class Measuring:
             if (reason := self._guarded(name, metric.unavailable)) is not None:
                 self._drop(self.unavailable, name, "is unavailable", reason)
             elif name not in self.failed:
-                state = self._guarded(name, lambda m=metric: m.fit(targets(), choices))
+                state = self._guarded(name, partial(_fitted, metric, targets, choices))
                 if name not in self.failed:
                     self._metrics[name], self._rows[name] = (metric, state), []
 
     def add(self, said: Sequence[Prediction], targets: Sequence[Target]) -> None:
         """Rows of one batch for every metric that still stands."""
         for name, (metric, state) in list(self._metrics.items()):
-            rows = self._guarded(name, lambda m=metric, s=state: shared_rows(m, said, targets, s))
+            rows = self._guarded(name, partial(shared_rows, metric, said, targets, state))
             if rows is None:
                 del self._metrics[name], self._rows[name]
             else:
@@ -99,6 +100,10 @@ class Measuring:
     def _drop(self, reasons: dict[str, str], name: str, what: str, reason: str) -> None:
         reasons[name] = " ".join(reason.split())
         log.warning("%s: metric '%s' %s: %s", self._where, name, what, reasons[name])
+
+
+def _fitted(metric: Metric, targets: Callable[[], Iterable[Target]], choices: Sequence[str]) -> Any:
+    return metric.fit(targets(), choices)
 
 
 def shown_text(text: str, access: str) -> str:

@@ -84,6 +84,8 @@ def notes(results: Mapping[str, Any]) -> list[str]:
             out.append(f"{name}: {metric} is unavailable: {reason}.")
         for metric, reason in task.get("broken", {}).items():
             out.append(f"{name}: {metric} FAILED and has no value: {reason}")
+        if task.get("collapse"):
+            out.append(f"{name}: the answers look alike: {task['collapse']}.")
         if task["unanswered"]:
             out.append(f"{name}: {task['unanswered']} samples have no answer yet.")
         if task["unscorable"]:

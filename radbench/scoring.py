@@ -21,8 +21,10 @@ from radbench.errors import DataError, ImageError, RadbenchError, shown
 from radbench.folder import RESULTS, RunFolder
 from radbench.measuring import Measuring, ScoredMetric
 from radbench.metrics.base import Additive
+from radbench.metrics.base import said as said_text
+from radbench.metrics.findings.diversity import CollapseWatch
 from radbench.plan import Plan, TaskPlan
-from radbench.records import Answer, Labels, Mask, Prediction, Sample, Target
+from radbench.records import Answer, Labels, Mask, Prediction, Sample, Target, Text
 from radbench.registry import find_metric
 from radbench.runner import BATCH, sample_batches
 from radbench.statistics import Clusters, Estimate, Measure, clusters_of, estimate, macro, pool
@@ -32,6 +34,7 @@ log = logging.getLogger("radbench")
 
 MASK_BATCH = 4  # a volume's mask may take a hundred megabytes
 SAMPLES = "samples"
+REPORT_LENGTH = 8  # words of the mean reference: shorter ones are answers, which may well be alike
 SUBGROUP_VALUES = 60  # an axis with more values than this is a listing, not a subgroup analysis
 
 
@@ -50,6 +53,7 @@ class ScoredTask:
     metrics: tuple[ScoredMetric, ...]
     unavailable: Mapping[str, str]  # metric -> what it lacks and the command that brings it
     broken: Mapping[str, str]  # metric -> how it failed on these data
+    collapse: str | None  # what suggests that the model writes one template
 
     @property
     def n(self) -> int:
@@ -129,6 +133,7 @@ def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
     classes: Counter[str] = Counter()
     failures: Counter[str] = Counter()
     unanswered = unscorable = 0
+    collapse = CollapseWatch()
     for samples, answers in _answers(plan, index):
         kept = [(s, a) for s, a in zip(samples, answers, strict=True) if a is not None]
         unanswered += len(samples) - len(kept)
@@ -141,6 +146,8 @@ def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
         targets = [_target(s, task) for s in answered]
         classes.update(name for t in targets if isinstance(t, Labels) for name in t.names)
         metrics.add(said, targets)
+        pairs = [(said_text(p), t.first) for p, t in zip(said, targets, strict=True) if isinstance(t, Text)]
+        collapse.add((p for p, _ in pairs), (t for _, t in pairs))
         ids.append(_as_bytes([s.id for s in answered]))
         own_cluster &= all(s.cluster is None or s.cluster == s.id for s in answered)
         clusters.append(_as_bytes([s.cluster or s.id for s in answered]))
@@ -158,6 +165,7 @@ def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
         metrics.finish(),
         metrics.unavailable,
         metrics.failed,
+        collapse.warning() if collapse.mean_reference_length >= REPORT_LENGTH else None,
     )
 
 
@@ -273,6 +281,7 @@ def summarise(task: ScoredTask, resamples: int, seed: int, level: float) -> dict
         "metrics": {m.name: entry("", "", m) for m in task.metrics},
         "unavailable": dict(task.unavailable),
         "broken": dict(task.broken),
+        "collapse": task.collapse,
         "subgroups": subgroups,
     }
 

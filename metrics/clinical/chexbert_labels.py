@@ -7,69 +7,40 @@ As f1chexbert 0.0.2 computes them with scikit-learn 1.7 (``classification_report
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
-from radbench.metrics.base import one_of, ratio
+from radbench.metrics.findings.label_scores import (
+    Average,
+    Part,
+    binary_labels,
+    counts,
+    from_counts,
+    per_sample,
+    score_of,
+)
 from radbench.metrics.findings.observations import BLANK, FIVE, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
 
 from radbench.statistics import Floats
 
-Average = Literal["micro", "macro", "weighted", "samples"]
-Part = Literal["f1", "precision", "recall"]
-
-
-def binary_labels(classes: np.ndarray, uncertain: str = "positive") -> np.ndarray:
-    """Classes (n, 14) of the 14 heads to 0/1 (n, 14): positive is 1, uncertain as told, blank and negative are 0.
-
-    ``uncertain="positive"`` is f1chexbert's mode ``rrg``.
-    """
-    one_of("uncertain", uncertain, ("positive", "negative"))
-    said = classes == POSITIVE
-    return (said | (classes == UNCERTAIN) if uncertain == "positive" else said).astype(np.int8)
+__all__ = [
+    "Average",
+    "Part",
+    "binary_labels",
+    "columns",
+    "counts",
+    "exact_match",
+    "from_counts",
+    "label_scores",
+    "mentions",
+    "per_sample",
+    "report",
+]
 
 
 def mentions(classes: Sequence[int]) -> list[int | str]:
     """The classes of one report as f1chexbert's mode ``classification`` writes them: 1, 0, -1 (uncertain), '' (blank)."""
     written: dict[int, int | str] = {BLANK: "", POSITIVE: 1, NEGATIVE: 0, UNCERTAIN: -1}
     return [written[int(c)] for c in classes]
-
-
-def counts(reference: np.ndarray, predicted: np.ndarray) -> Floats:
-    """True positives, false positives, false negatives of 0/1 labels (n, k): (n, 3 k), the three adjacent for a class."""
-    truth, said = np.asarray(reference, bool), np.asarray(predicted, bool)
-    if truth.shape != said.shape or truth.ndim != 2:
-        raise ValueError(f"label matrices of shapes {truth.shape} and {said.shape}, expected the same (n, classes)")
-    stacked = np.stack([truth & said, ~truth & said, truth & ~said], axis=2)
-    return stacked.reshape(len(truth), -1).astype(np.float64)
-
-
-def _part(tp: Floats, fp: Floats, fn: Floats, part: str) -> Floats:
-    if part == "precision":
-        return ratio(tp, tp + fp, undefined=0.0)
-    if part == "recall":
-        return ratio(tp, tp + fn, undefined=0.0)
-    return ratio(2 * tp, 2 * tp + fp + fn, undefined=0.0)
-
-
-def from_counts(sums: Floats, average: str = "micro", part: str = "f1") -> Floats:
-    """Score of summed :func:`counts` (..., 3 k) to (...): ``micro``, ``macro`` or ``weighted`` by the true positives' number.
-
-    Every 0/0 is 0, so a class that neither side has counts 0 in the macro average (scikit-learn, zero_division=0).
-    """
-    tp, fp, fn = sums[..., 0::3], sums[..., 1::3], sums[..., 2::3]
-    if average == "micro":
-        return _part(tp.sum(axis=-1), fp.sum(axis=-1), fn.sum(axis=-1), part)
-    per_class = _part(tp, fp, fn, part)
-    if average == "macro":
-        return per_class.mean(axis=-1)
-    support = tp + fn
-    return ratio((per_class * support).sum(axis=-1), support.sum(axis=-1), undefined=0.0)
-
-
-def per_sample(rows: Floats, part: str = "f1") -> Floats:
-    """Score of each report over its classes, (n, 3 k) counts to (n,); a report without any label on both sides is 0."""
-    return _part(rows[:, 0::3].sum(axis=1), rows[:, 1::3].sum(axis=1), rows[:, 2::3].sum(axis=1), part)
 
 
 def label_scores(
@@ -97,7 +68,7 @@ def report(reference: np.ndarray, predicted: np.ndarray, classes: int = 14) -> d
     sums = rows.sum(axis=0).reshape(-1, 3)
     out = {}
     for name, one in zip(columns(np.array([OBSERVATIONS]), classes)[0], sums, strict=True):
-        out[str(name)] = {k: float(_part(one[0], one[1], one[2], p)) for k, p in parts.items()} | {
+        out[str(name)] = {k: float(score_of(one[0], one[1], one[2], p)) for k, p in parts.items()} | {
             "support": float(one[0] + one[2])
         }
     total = float(sums[:, 0].sum() + sums[:, 2].sum())

@@ -1,13 +1,14 @@
 """``chexpert-rules-f1``: F1, precision or recall of the 14 CheXpert observations as our own rule labeler reads them.
 
-The arithmetic is that of CheXbert F1 (f1chexbert 0.0.2: scikit-learn's classification_report with zero_division 0), the labels
-are not: they come from :mod:`radbench.metrics.findings.rules`, which needs no weights. Numbers of the two are not comparable.
+The arithmetic is that of CheXbert F1 (:mod:`radbench.metrics.findings.label_scores`), the labels are not: they come from
+:mod:`radbench.metrics.findings.rules`, which needs no weights. Numbers of the two are not comparable.
 
 How good the labels are: ``benchmarks/chexpert_rules.py`` compares them with the MeSH headings of the half of Open-i that the
-rules were not tuned on. F1 of positive labels: Cardiomegaly .98, Lung Opacity .95, Pneumothorax .94, Atelectasis .91, Pleural
-Effusion .89, Support Devices .89, Consolidation .88, Fracture .85, Pleural Other .81, Lung Lesion .79, Edema .73, Enlarged
-Cardiomediastinum .38 (7 cases), Pneumonia .37 (recall 1.0; coders left hedged pneumonias out); No Finding .95. Negative
-labels could not be measured. Open-i are outpatient reports: expect less on the reports of intensive care.
+rules were not tuned on. F1 of positive labels: Cardiomegaly .978, Lung Opacity .946, Pneumothorax .941, Atelectasis .913,
+Pleural Effusion .894, Support Devices .890, Consolidation .875, Fracture .854, Pleural Other .806, Lung Lesion .794, Edema
+.731, Enlarged Cardiomediastinum .381 (7 cases), Pneumonia .368 (recall 1.0; coders left hedged pneumonias out); No Finding
+.946. Negative labels could not be measured, nor what is left out of a history section: only findings and impressions were
+labelled. Open-i are outpatient reports: expect less on the reports of intensive care.
 """
 
 from __future__ import annotations
@@ -20,15 +21,22 @@ import numpy as np
 from numpy.typing import NDArray
 from radbench.metrics.base import Additive, Card, State, one_of, ratio, references, said
 from radbench.metrics.batches import shared
-from radbench.metrics.findings.observations import FIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
-from radbench.metrics.findings.rules import affirmed_sides, label
+from radbench.metrics.findings.label_scores import (
+    Average,
+    Part,
+    binary_labels,
+    counts,
+    fewest_differences,
+    from_counts,
+    per_sample,
+)
+from radbench.metrics.findings.observations import FIVE, OBSERVATIONS
+from radbench.metrics.findings.rules import LABELER, affirmed_sides, label
 
 from radbench.records import Prediction, Target, Text
 from radbench.statistics import Floats
 
 Codes = NDArray[np.int8]
-Average = Literal["micro", "macro", "weighted", "samples"]
-Part = Literal["f1", "precision", "recall"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +78,6 @@ def _label_pairs(predictions: Sequence[Prediction], targets: Sequence[Target]) -
     return LabelledPairs(
         matrix(answers, 0), matrix(truths, 0), matrix(answers, 1), matrix(truths, 1), np.array(first, np.intp), silent
     )
-
-
-def positives(codes: Codes, uncertain: Literal["positive", "negative"] = "positive") -> NDArray[np.bool_]:
-    """Which labels count as positive: code 1, and code 3 where ``uncertain`` is ``positive``."""
-    return (codes == POSITIVE) | (codes == UNCERTAIN) if uncertain == "positive" else codes == POSITIVE
-
-
-def scores_of_counts(tp: Floats, fp: Floats, fn: Floats, part: Part) -> Floats:
-    """F1, precision or recall of counts of any shape; 0 where undefined (zero_division 0)."""
-    if part == "precision":
-        return ratio(tp, tp + fp, undefined=0.0)
-    if part == "recall":
-        return ratio(tp, tp + fn, undefined=0.0)
-    return ratio(2 * tp, 2 * tp + fp + fn, undefined=0.0)
 
 
 class ChexpertRulesF1(Additive):
@@ -134,28 +128,18 @@ class ChexpertRulesF1(Additive):
         if not len(targets):
             return np.zeros((0, len(self.columns(state))))
         pairs = labelled_pairs(predictions, targets)
-        predicted = positives(pairs.predicted[:, self.indices], self.uncertain)
-        true = positives(pairs.true[:, self.indices], self.uncertain)
-        best = _fewest((predicted != true).sum(axis=1), pairs.first)
-        predicted, true = predicted[best], true[best]
-        counts = np.stack([predicted & true, predicted & ~true, ~predicted & true], axis=2).astype(np.float64)
+        predicted = binary_labels(pairs.predicted[:, self.indices], self.uncertain)
+        true = binary_labels(pairs.true[:, self.indices], self.uncertain)
+        best = fewest_differences(true, predicted, pairs.first)
+        rows = counts(true[best], predicted[best])
         if self.average == "samples":
-            tp, fp, fn = np.moveaxis(counts.sum(axis=1), 1, 0)
-            score = scores_of_counts(tp, fp, fn, self.part)
-            return np.stack([score, np.ones(len(score))], axis=1)
-        return counts.reshape(len(best), -1)
+            return np.stack([per_sample(rows, self.part), np.ones(len(rows))], axis=1)
+        return rows
 
     def reduce(self, sums: Floats, state: State) -> Floats:
         if self.average == "samples":
             return ratio(sums[..., 0], sums[..., 1])
-        tp, fp, fn = sums[..., 0::3], sums[..., 1::3], sums[..., 2::3]
-        if self.average == "micro":
-            return scores_of_counts(tp.sum(axis=-1), fp.sum(axis=-1), fn.sum(axis=-1), self.part)
-        per_class = scores_of_counts(tp, fp, fn, self.part)
-        if self.average == "macro":
-            return per_class.mean(axis=-1)
-        support = tp + fn
-        return ratio((per_class * support).sum(axis=-1), support.sum(axis=-1), undefined=0.0)
+        return from_counts(sums, self.average, self.part)
 
     def sample_scores(self, rows: Floats, state: State) -> Floats | None:
         # One report's macro or weighted F1 over classes it does not mention says nothing of the report.
@@ -164,15 +148,8 @@ class ChexpertRulesF1(Additive):
     def signature(self, state: State) -> str:
         return (
             f"chexpert-rules-f1|part:{self.part}|classes:{self.classes}|avg:{self.average}|uncertain:{self.uncertain}|zero:0"
-            "|refs:fewest-differences|failed:empty|labeler:radbench-rules-1|v:1"
+            f"|refs:fewest-differences|failed:empty|labeler:{LABELER}|v:1"
         )
-
-
-def _fewest(differences: NDArray[np.intp], first: NDArray[np.intp]) -> NDArray[np.intp]:
-    """(n,) index of each sample's pair with the fewest differences, the first on a tie."""
-    owner = np.repeat(np.arange(len(first)), np.diff([*first, len(differences)]))
-    order = np.lexsort((np.arange(len(differences)), differences, owner))
-    return order[first]
 
 
 METRICS = {

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from radbench.metrics.base import Card, Mean, State, one_of
 from radbench.metrics.findings.chexpert_rules import Codes, LabelledPairs, labelled_pairs
 from radbench.metrics.findings.observations import (
+    BLANK,
     NEGATIVE,
     NO_FINDING,
     OBSERVATIONS,
@@ -22,7 +23,7 @@ from radbench.metrics.findings.observations import (
     SUPPORT_DEVICES,
     UNCERTAIN,
 )
-from radbench.metrics.findings.rules import affirmed_sides, label
+from radbench.metrics.findings.rules import LABELER, affirmed_sides, label
 
 from radbench.records import Prediction, Target, Text
 from radbench.statistics import Floats
@@ -77,7 +78,11 @@ def _without(found: Bools, observation: int) -> Bools:
 
 
 class _Count(Mean):
-    """A count of observations per report; of several references the one with the lowest count counts."""
+    """A count of observations per report; of several references the one with the lowest count counts.
+
+    A failed or empty answer is charged with the worst, by the reference with the highest: silence never does better than a
+    real answer.
+    """
 
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     accepts = (Text,)
@@ -86,19 +91,17 @@ class _Count(Mean):
         """(N, 14) which observations of each pair count."""
         raise NotImplementedError
 
-    def worst(self, pairs: LabelledPairs) -> Bools | None:
-        """(N, 14) what a failed or empty answer is charged with, or None where the count itself says it."""
-        return None
+    def worst(self, pairs: LabelledPairs) -> Bools:
+        """(N, 14) what a failed or empty answer is charged with: all that any answer could be."""
+        raise NotImplementedError
 
     def scores(self, predictions: Sequence[Prediction], targets: Sequence[Target], state: State) -> Floats:
         if not len(targets):
             return np.zeros(0)
         pairs = labelled_pairs(predictions, targets)
         counts = np.minimum.reduceat(self.found(pairs).sum(axis=1), pairs.first)
-        worst = self.worst(pairs)
-        if worst is not None:
-            counts = np.where(pairs.silent, np.maximum.reduceat(worst.sum(axis=1), pairs.first), counts)
-        return counts.astype(np.float64)
+        worst = np.maximum.reduceat(self.worst(pairs).sum(axis=1), pairs.first)
+        return np.where(pairs.silent, worst, counts).astype(np.float64)
 
 
 class NegationFlips(_Count):
@@ -116,11 +119,11 @@ class NegationFlips(_Count):
     def found(self, pairs: LabelledPairs) -> Bools:
         return negation_flips(pairs.predicted, pairs.true)
 
-    def worst(self, pairs: LabelledPairs) -> Bools | None:
+    def worst(self, pairs: LabelledPairs) -> Bools:
         return _without((pairs.true == POSITIVE) | (pairs.true == NEGATIVE), NO_FINDING)
 
     def signature(self, state: State) -> str:
-        return "negation-flips|uncertain:no-flip|refs:min|failed:all-asserted|labeler:radbench-rules-1|v:1"
+        return f"negation-flips|uncertain:no-flip|refs:min|failed:all-asserted|labeler:{LABELER}|v:1"
 
 
 class LateralityFlips(_Count):
@@ -138,11 +141,11 @@ class LateralityFlips(_Count):
     def found(self, pairs: LabelledPairs) -> Bools:
         return laterality_flips(pairs.predicted_sides, pairs.true_sides)
 
-    def worst(self, pairs: LabelledPairs) -> Bools | None:
+    def worst(self, pairs: LabelledPairs) -> Bools:
         return (pairs.true_sides == _LEFT) | (pairs.true_sides == _RIGHT)
 
     def signature(self, state: State) -> str:
-        return "laterality-flips|bilateral:no-flip|refs:min|failed:all-sided|labeler:radbench-rules-1|v:1"
+        return f"laterality-flips|bilateral:no-flip|refs:min|failed:all-sided|labeler:{LABELER}|v:1"
 
 
 class _Findings(_Count):
@@ -162,7 +165,7 @@ class _Findings(_Count):
     def signature(self, state: State) -> str:
         return (
             f"{self.name}|uncertain:{self.uncertain}|devices:{self.devices}|refs:min|failed:{self.failed}"
-            "|labeler:radbench-rules-1|v:1"
+            f"|labeler:{LABELER}|v:1"
         )
 
 
@@ -170,18 +173,21 @@ class HallucinatedFindings(_Findings):
     """Observations a report that the prediction affirms and the reference does not, averaged over reports."""
 
     name = "hallucinated-findings"
-    failed = "0"
+    failed = "all-absent"
     card = Card(
         "Hallucinated findings per report",
         "observations positive in the prediction and blank or negative in the reference, averaged over reports",
         "0 to 13, lower is better",
         _SOURCE,
         valid_for=_VALID,
-        failed="a failed or empty answer invents nothing and counts 0: read it beside missed-findings, which charges it with all",
+        failed="a failed or empty answer is charged with every observation that its reference does not have, as if it named all",
     )
 
     def found(self, pairs: LabelledPairs) -> Bools:
         return invented(pairs.predicted, pairs.true, **self.options())
+
+    def worst(self, pairs: LabelledPairs) -> Bools:
+        return invented(np.full_like(pairs.true, POSITIVE), pairs.true, **self.options())
 
 
 class MissedFindings(_Findings):
@@ -200,6 +206,9 @@ class MissedFindings(_Findings):
 
     def found(self, pairs: LabelledPairs) -> Bools:
         return invented(pairs.true, pairs.predicted, **self.options())
+
+    def worst(self, pairs: LabelledPairs) -> Bools:
+        return invented(pairs.true, np.full_like(pairs.true, BLANK), **self.options())
 
 
 METRICS = {

@@ -8,12 +8,13 @@ the agreement of length. References repeat themselves too (of Open-i's 3,425 fin
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from radbench.metrics.base import Additive, Card, Metric, State, ratio, references, said
 
 from radbench.records import Prediction, Target, Text
@@ -24,6 +25,10 @@ _LEAST_PAIRS = 100
 _LEAST_DISTINCT = 0.5
 _MOST_FREQUENT = 0.2
 _LENGTHS = (0.5, 2.0)
+_NO_INTERVAL = (
+    "No interval: a bootstrap repeats samples and with them their texts, so it cannot say how sure a distinct count or a "
+    "maximum is; same-report-pairs has an interval."
+)
 _FAILED = "all failed answers count as one and the same (empty) text"
 
 
@@ -53,7 +58,7 @@ def others_with_same_text(hashes: Floats, weights: Floats) -> Floats:
 
 def length_ratio(predictions: Sequence[str], references: Sequence[str]) -> float:
     """Tokens predicted / tokens of the references (split at white space); nan without reference tokens."""
-    predicted, true = (sum(len(t.split()) for t in texts) for texts in (predictions, references))
+    predicted, true = _tokens(predictions), _tokens(references)
     return predicted / true if true else float("nan")
 
 
@@ -63,34 +68,72 @@ def length_agreement(predicted: Floats, true: Floats) -> Floats:
 
 
 def collapse_warning(predictions: Sequence[str], references: Sequence[str]) -> str | None:
-    """One sentence where a model's texts look collapsed beside their references, else None.
+    """The :meth:`CollapseWatch.warning` of texts that are all there. Raises ValueError where their numbers differ."""
+    watch = CollapseWatch()
+    watch.add(predictions, references)
+    return watch.warning()
 
-    It warns where (1) the share of distinct predictions is below half the references' own share, (2) the most frequent
-    prediction makes up 20 points more of all than the references' most frequent, or (3) the ratio of lengths is outside 0.5
-    to 2. Measured on Open-i, one random set of real reports against another (300 draws each of 100, 200, 500, 1,000 and 1,500
-    reports): for findings and for impressions the distinct ratio never fell below .80, the excess of the most frequent text
-    never passed 11 points, lengths stayed within 0.62 to 1.66. Below 100 pairs chance comes near these limits, and nothing is
-    said. Raises ValueError where the numbers of texts differ.
+
+class CollapseWatch:
+    """Notices a model's texts that look collapsed beside their references, batch by batch.
+
+    It holds 8 bytes a text (:func:`text_hash`) and two counts, never the texts: what it says can be shown anywhere.
     """
-    if len(predictions) != len(references):
-        raise ValueError(f"{len(predictions)} predictions, {len(references)} references; expected as many of each")
-    if len(predictions) < _LEAST_PAIRS:
+
+    def __init__(self) -> None:
+        self._said, self._true = array("d"), array("d")
+        self._said_tokens = self._true_tokens = 0
+
+    def add(self, predictions: Iterable[str], references: Iterable[str]) -> None:
+        """Take in some pairs, a failed answer as "". Raises ValueError where there are not as many of each."""
+        said_texts, true_texts = list(predictions), list(references)
+        if len(said_texts) != len(true_texts):
+            raise ValueError(f"{len(said_texts)} predictions, {len(true_texts)} references; expected as many of each")
+        self._said.extend(map(text_hash, said_texts))
+        self._true.extend(map(text_hash, true_texts))
+        self._said_tokens += _tokens(said_texts)
+        self._true_tokens += _tokens(true_texts)
+
+    @property
+    def mean_reference_length(self) -> float:
+        """White-space tokens of a reference, on average; 0 before any came."""
+        return self._true_tokens / len(self._true) if self._true else 0.0
+
+    def warning(self) -> str | None:
+        """One sentence where the texts so far look collapsed, else None; it quotes none of them.
+
+        It warns where (1) the share of distinct predictions is below half the references' own share, (2) the most frequent
+        prediction makes up 20 points more of all than the references' most frequent, or (3) the ratio of lengths is outside
+        0.5 to 2. Measured on Open-i, one random set of real reports against another (300 draws each of 100, 200, 500, 1,000
+        and 1,500 reports): for findings and for impressions the distinct ratio never fell below .80, the excess of the most
+        frequent text never passed 11 points, lengths stayed within 0.62 to 1.66. Below 100 pairs chance comes near these
+        limits, and nothing is said.
+        """
+        n = len(self._said)
+        if n < _LEAST_PAIRS:
+            return None
+        said_counts, true_counts = _counts(self._said), _counts(self._true)
+        distinct, expected = len(said_counts) / n, len(true_counts) / n
+        if distinct < _LEAST_DISTINCT * expected:
+            return f"only {distinct:.1%} of {n:,} predictions are distinct, of their references {expected:.1%}"
+        most, usual = said_counts.max() / n, true_counts.max() / n
+        if most > usual + _MOST_FREQUENT:
+            return f"{most:.1%} of {n:,} predictions are the same text, of their references {usual:.1%}"
+        if not self._true_tokens:
+            return None
+        lengths = self._said_tokens / self._true_tokens
+        if not _LENGTHS[0] <= lengths <= _LENGTHS[1]:
+            return f"predictions have {lengths:.2f} times the tokens of their references"
         return None
-    said_texts, true_texts = [normalised(t) for t in predictions], [normalised(t) for t in references]
-    n = len(said_texts)
-    distinct, expected = len(set(said_texts)) / n, len(set(true_texts)) / n
-    if distinct < _LEAST_DISTINCT * expected:
-        return f"only {distinct:.1%} of {n:,} predictions are distinct, of their references {expected:.1%}"
-    text, count = Counter(said_texts).most_common(1)[0]
-    usual = Counter(true_texts).most_common(1)[0][1] / n
-    if count / n > usual + _MOST_FREQUENT:
-        return (
-            f"{count / n:.1%} of {n:,} predictions are the same text ({text[:60]!r}), of their references {usual:.1%}"
-        )
-    lengths = length_ratio(said_texts, true_texts)
-    if not _LENGTHS[0] <= lengths <= _LENGTHS[1]:
-        return f"predictions have {lengths:.2f} times the tokens of their references"
-    return None
+
+
+def _counts(hashes: Sequence[float] | Floats) -> NDArray[np.intp]:
+    """How often each distinct text occurs."""
+    return np.unique(np.array(hashes, np.float64), return_counts=True)[1]
+
+
+def _tokens(texts: Iterable[str]) -> int:
+    return sum(len(t.split()) for t in texts)
 
 
 class _Texts(Metric):
@@ -102,13 +145,27 @@ class _Texts(Metric):
         return np.array([[text_hash(said(p))] for p in predictions], np.float64).reshape(len(predictions), 1)
 
 
-class DistinctReports(_Texts):
-    """Distinct predictions / predictions.
+class _Counted(_Texts):
+    """A number read from how often each text occurs. It is defined for the samples themselves: weights that are all 1.
 
-    Under weights it is the weighted mean over samples of 1 / (1 + weight of the others with the same text), which is the share
-    of distinct texts where all weights are 1. Resampling scatters small groups of equal texts, so where texts repeat
-    in pairs and threes an interval lies somewhat above the value; ``same-report-pairs`` has no such bias.
+    A resample repeats samples, and a repeated sample repeats its text: the bootstrap distribution of a distinct count or of a
+    maximum lies beside the value instead of around it. Under any other weights the value is nan, and no interval is made.
     """
+
+    def of_counts(self, counts: NDArray[np.intp]) -> float:
+        """The value, from how often each distinct text occurs (at least one text)."""
+        raise NotImplementedError
+
+    def value(self, rows: Floats, weights: Floats, state: State) -> Floats:
+        out = np.full(len(weights), np.nan)
+        once = (weights == 1).all(axis=1) & (len(rows) > 0)
+        if once.any():
+            out[once] = self.of_counts(_counts(rows[:, 0]))
+        return out
+
+
+class DistinctReports(_Counted):
+    """Distinct predictions / predictions; without an interval (nan under weights other than 1)."""
 
     card = Card(
         "Distinct reports",
@@ -116,23 +173,18 @@ class DistinctReports(_Texts):
         "0 to 1, higher is better; falls with the number of samples: compare with the references, or models on one set",
         "radbench",
         failed=_FAILED,
+        notes=(_NO_INTERVAL,),
     )
 
-    def value(self, rows: Floats, weights: Floats, state: State) -> Floats:
-        if not len(rows):
-            return np.full(len(weights), np.nan)
-        shares = weights / (1 + others_with_same_text(rows[:, 0], weights))
-        return ratio(shares.sum(axis=1), weights.sum(axis=1))
+    def of_counts(self, counts: NDArray[np.intp]) -> float:
+        return len(counts) / float(counts.sum())
 
     def signature(self, state: State) -> str:
-        return "distinct-reports|case:lower|space:collapsed|hash:blake2b-53|weights:others|failed:same|v:1"
+        return "distinct-reports|case:lower|space:collapsed|hash:blake2b-53|weights:1|failed:same|v:1"
 
 
-class MostFrequentShare(_Texts):
-    """Share of the samples that have the most frequent prediction.
-
-    As any maximum it lies above its value in a resample where several texts are nearly as frequent as the first.
-    """
+class MostFrequentShare(_Counted):
+    """Share of the samples with the most frequent prediction; without an interval (nan under weights other than 1)."""
 
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     card = Card(
@@ -141,16 +193,14 @@ class MostFrequentShare(_Texts):
         "1/n to 1, lower is better",
         "radbench",
         failed=_FAILED,
+        notes=(_NO_INTERVAL,),
     )
 
-    def value(self, rows: Floats, weights: Floats, state: State) -> Floats:
-        if not len(rows):
-            return np.full(len(weights), np.nan)
-        same = np.where(weights > 0, 1 + others_with_same_text(rows[:, 0], weights), 0.0)
-        return ratio(same.max(axis=1), weights.sum(axis=1))
+    def of_counts(self, counts: NDArray[np.intp]) -> float:
+        return float(counts.max() / counts.sum())
 
     def signature(self, state: State) -> str:
-        return "most-frequent-share|case:lower|space:collapsed|hash:blake2b-53|weights:others|failed:same|v:1"
+        return "most-frequent-share|case:lower|space:collapsed|hash:blake2b-53|weights:1|failed:same|v:1"
 
 
 class SameReportPairs(_Texts):

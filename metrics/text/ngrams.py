@@ -57,7 +57,7 @@ class Block:
     def matches(self, n: int) -> Floats:
         """Clipped matches of order ``n`` by pair of the block, up to the last pair that has an n-gram."""
         _, pair, hypothesis, reference = self.runs(n)
-        return np.bincount(pair, np.minimum(hypothesis, reference))
+        return np.bincount(pair, np.minimum(hypothesis, reference)).astype(np.float64)
 
     def order(self, n: int) -> Order:
         prefix, pair, hypothesis, reference = self.runs(n)

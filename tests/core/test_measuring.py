@@ -186,3 +186,27 @@ def test_a_value_that_is_lost_is_told(
     assert again.results["tasks"]["test/toy"]["unavailable"] == {"rouge-1": "no weights: fetch them"}
     assert again.results["complete"]
     assert "rouge-1 had the value" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"), [("constant:the heart is of normal size and the lungs are clear", True), ("oracle", False)]
+)
+def test_a_template_for_every_image_is_told(answer: str, told: bool, tmp_path: Path) -> None:
+    rows = (
+        {
+            "id": f"s{i}",
+            "question": f"Report {i}?",
+            "answer": f"finding {i} in segment {i % 7}, otherwise the chest is normal",
+        }
+        for i in range(120)
+    )
+    (tmp_path / "samples.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    task = {
+        "name": "test/reports",
+        "kind": "report",
+        "metrics": ["rouge-l"],
+        "data": {"table": "samples.jsonl", "access": "open"},
+    }
+    (tmp_path / "reports.yaml").write_text(json.dumps(task))
+    evaluation = radbench.evaluate(answer, str(tmp_path / "reports.yaml"), out=tmp_path / "run", resamples=10)
+    assert ("the answers look alike" in evaluation.table()) == told

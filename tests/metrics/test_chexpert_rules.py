@@ -34,6 +34,14 @@ Old healed rib fractures on the right. | FX+
 The endotracheal tube tip is 4 cm above the carina. | SD+
 Widened mediastinum. | EC+
 Left lower lobe collapse. | AT+
+The left lower lobe has collapsed. | AT+
+The left lower lobe has not collapsed. |
+Right PNA. | PN+
+No PNA. | PN-
+ETT in good position. | SD+
+NGT tip below the diaphragm. | SD+
+RIJ line in place. | SD+
+LIJ tip in the SVC. | SD+
 Hydropneumothorax on the right. | PX+ PE+
 Moderate hemothorax. | PE+
 Diffuse ground-glass opacities. | LO+
@@ -55,6 +63,9 @@ Vertebral body collapse at T8. |
 A thyroid nodule displaces the trachea. |
 The heart rate was elevated. |
 Renal failure. |
+Treatment failure. |
+Failure to visualize the left costophrenic angle. |
+Thyroid mass. |
 Calcified granuloma in the right apex. |
 Degenerative changes of the spine. |
 # negation before
@@ -109,6 +120,8 @@ Pleural effusion: absent. | PE-
 The endotracheal tube has been removed. | SD-
 The edema has cleared. | ED-
 Pneumonia is unlikely. | PN-
+Pneumonia is felt unlikely. | PN-
+Pneumonia is considered to be unlikely. | PN-
 Pneumonia has been ruled out. | PN-
 There is consolidation in neither lung. | CO-
 Free of pneumothorax, the patient has a stable left effusion. | PX- PE+
@@ -127,6 +140,7 @@ No change in the left pleural effusion. | PE+
 No significant change in cardiomegaly. | CM+
 Not significantly changed cardiomegaly. | CM+
 The effusion is not significantly changed. | PE+
+No change in the appearance of the support devices. | SD+
 No interval change in bibasilar atelectasis. | AT+
 Without significant change in the right pneumothorax. | PX+
 The pneumothorax has not increased. | PX+
@@ -155,6 +169,9 @@ Minimal if any pleural effusion. | PE?
 Pleural effusion? | PE?
 Possible effusion and cardiomegaly. | PE? CM+
 Favor atelectasis. | AT?
+Doubt pneumonia. | PN?
+Doubtful pneumonia. | PN?
+No doubt pneumonia. | PN+
 There may also be a small effusion. | PE?
 # hedges after
 Pneumonia cannot be excluded. | PN?
@@ -162,6 +179,10 @@ A small effusion is possible. | PE?
 Pneumothorax is not excluded. | PX?
 Superimposed infection is difficult to exclude. | PN?
 Left pneumothorax is suspected. | PX?
+Pneumonia is doubtful. | PN?
+Pneumonia is felt less likely than atelectasis. | PN? AT?
+Pneumonia felt less likely. | PN?
+Right base opacity, less likely pneumonia. | LO+ PN?
 Underlying consolidation is not entirely excluded. | CO?
 Pneumonia is less likely than atelectasis. | PN? AT?
 Atelectasis is favored over pneumonia. | AT? PN?
@@ -226,6 +247,9 @@ Possible pneumonia. No pneumonia. | PN?
 Cardiomegaly without edema. | CM+ ED-
 Left lower lobe consolidation with a small parapneumonic effusion. | CO+ PE+
 Right PICC without pneumothorax. | SD+ PX-
+No effusion or pneumothorax with the ET tube in place. | PE- PX- SD+
+Cardiomegaly without edema or effusion and with pacemaker. | CM+ ED- PE- SD+
+No pneumothorax with no residual chest tube. | PX- SD-
 The chest tube has been removed, with no residual pneumothorax. | SD- PX-
 """
 
@@ -269,6 +293,22 @@ def test_the_table_is_large_enough() -> None:
         ("", False),
         ("I cannot answer this question.", False),  # nothing said of a chest
         ("Two views of the chest.", False),
+        # a normal word denied
+        ("Heart size is not normal.", False),
+        ("The exam is not normal.", False),
+        ("The lungs are not clear.", False),
+        ("The lungs aren't entirely clear.", False),
+        ("Neither lung is clear.", False),
+        ("Bones are not intact.", False),
+        ("The heart is not enlarged and the lungs are clear.", True),
+        ("The exam is not limited. Normal chest.", True),
+        # nothing changed, whatever it was
+        ("No interval change.", False),
+        ("No significant change compared to prior.", False),
+        ("No change in the appearance of the support devices.", False),
+        ("No change in disease.", False),
+        ("No acute cardiopulmonary changes.", True),
+        ("No interval change. Normal chest.", True),
     ],
 )
 def test_no_finding(text: str, positive: bool) -> None:
@@ -334,6 +374,31 @@ def test_a_wrapped_line_is_one_sentence_and_an_empty_line_ends_it() -> None:
 @pytest.mark.parametrize("heading", ["Indication", "Clinical history", "Comparison", "Technique", "Reason for exam"])
 def test_a_section_of_history_is_not_read(heading: str) -> None:
     assert not any(label(f"{heading}: pneumonia and effusion"))
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("EXAM: chest\nThere is a large left pneumothorax.", "PX+"),
+        ("History: pneumonia\nThe left effusion is large.", "PE+"),
+        ("History: pneumonia\r\nThe left effusion is large.", "PE+"),
+        ("Reason for exam: pneumothorax, chest tube\nRight effusion is seen.", "PE+"),
+        ("Indication: cough  Findings: Left effusion.", "PE+"),
+        ("Indication: edema Comparison: None Findings: Large left pleural effusion Impression: Mass", "PE+ LL+"),
+        ("Findings: no effusion Impression: left pneumonia", "PE- PN+"),
+        ("Technique: pigtail. There is a left pneumothorax.", "PX+"),
+        ("INDICATION:\npneumonia. Edema,\nnodule\nFINDINGS:\nLeft effusion", "PE+"),
+        ("INDICATION: \npneumonia\nedema\n\nLeft effusion", "PE+"),
+        ("History:\n\nLeft effusion", "PE+"),
+        ("Indication: edema\nComparison: mass\nFindings: no effusion", "PE-"),
+        ("Left effusion. Comparison: pneumonia", "PE+"),
+        ("Indication: cough, evaluate for\npneumonia\nLeft effusion", "PE+"),
+        ("History: edema", ""),
+        ("History:", ""),
+    ],
+)
+def test_a_section_of_history_ends(text: str, want: str) -> None:
+    assert _named(label(text)) == set(want.split())
 
 
 def test_codes_are_those_of_chexbert_in_its_order() -> None:

@@ -136,13 +136,25 @@ def test_a_failed_answer_gets_what_its_card_says() -> None:
         assert scores(NegationFlips(), [(answer, reference)]) == [4]  # three affirmed, one denied
         assert scores(LateralityFlips(), [(answer, reference)]) == [2]  # two on one side only
         assert scores(MissedFindings(), [(answer, reference)]) == [3]
-        assert scores(HallucinatedFindings(), [(answer, reference)]) == [0]
+        assert scores(HallucinatedFindings(), [(answer, reference)]) == [9]  # 13 less three affirmed and one hedged
+        assert scores(HallucinatedFindings("negative", "ignore"), [(answer, reference)]) == [9]  # 12 less three
 
 
-@given(texts, texts)
-def test_no_answer_does_worse_than_a_failed_one(prediction: str, reference: str) -> None:
-    for metric in (NegationFlips(), LateralityFlips(), MissedFindings()):
-        real, failed = scores(metric, [(prediction, reference), (FAILED, reference)])
+def test_failing_every_time_is_the_worst_of_all() -> None:
+    pairs = [("Left effusion. Edema.", "Edema."), ("No effusion.", "Left effusion.")]
+    for factory in METRICS.values():
+        failed = scores(factory(), [(FAILED, reference) for _, reference in pairs])
+        assert all(f >= real for f, real in zip(failed, scores(factory(), pairs), strict=True))
+    assert scores(HallucinatedFindings(), [(FAILED, "Edema."), (FAILED, "The lungs are clear.")]) == [12, 13]
+    assert "failed:all-absent" in HallucinatedFindings().signature(())
+
+
+@given(texts, st.lists(texts, min_size=1, max_size=3).map(tuple))
+def test_no_answer_does_worse_than_a_failed_one(prediction: str, alternatives: tuple[str, ...]) -> None:
+    options = [(u, d) for u in ("neither", "positive", "negative") for d in ("count", "ignore")]
+    findings = [factory(u, d) for factory in (HallucinatedFindings, MissedFindings) for u, d in options]
+    for metric in (NegationFlips(), LateralityFlips(), *findings):
+        real, failed = scores(metric, [(prediction, alternatives), (FAILED, alternatives)])
         assert real <= failed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from radbench.metrics.base import Metric
 from radbench.metrics.findings.diversity import (
     METRICS,
+    CollapseWatch,
     DistinctReports,
     LengthAgreement,
     MostFrequentShare,
@@ -93,26 +95,55 @@ def test_samples_of_weight_zero_are_not_there(metric: Metric, texts: list[str], 
     found = rows(metric, texts)
     keep = np.random.default_rng(seed).random(len(texts)) < 0.5
     masked = metric.value(found, keep[None, :].astype(float), ())[0]
+    if isinstance(metric, DistinctReports | MostFrequentShare) and not keep.all():
+        assert np.isnan(masked)  # the engine hands a subgroup's own rows over instead
+        return
     alone = metric.value(found[keep], np.ones((1, int(keep.sum()))), ())[0]
     assert masked == pytest.approx(alone, nan_ok=True)
 
 
 def test_drawing_a_sample_twice_repeats_no_text() -> None:
-    found = rows(DistinctReports(), [str(i) for i in range(50)])
+    found = rows(SameReportPairs(), [str(i) for i in range(50)])
     weights = np.random.default_rng(0).multinomial(50, [1 / 50] * 50, 20).astype(float)
-    assert np.allclose(DistinctReports().value(found, weights, ()), 1.0)
-    assert np.allclose(MostFrequentShare().value(found, weights, ()), 1 / 50)
     assert np.allclose(SameReportPairs().value(found, weights, ()), 0.0)
 
 
-def test_intervals_of_collapsed_and_of_diverse_texts_hold_their_values() -> None:
-    texts = [f"template {max(0, i % 12 - 3)}" for i in range(600)]
-    for sample in (texts, [str(i) for i in range(600)]):
-        measures = {name: Measure(METRICS[name](), (), rows(METRICS[name](), sample)) for name in METRICS}
-        found = estimate(measures, clusters_of([str(i) for i in range(600)]), resamples=200)
-        for name in ("distinct-reports", "most-frequent-share", "same-report-pairs"):
-            slack = 0.1 * found[name].value
-            assert found[name].low - slack <= found[name].value <= found[name].high + slack, name
+@pytest.mark.parametrize(
+    "texts", [[f"triple {i // 3}" for i in range(300)], [f"template {i % 10}" for i in range(300)]]
+)
+def test_a_distinct_count_and_a_maximum_have_no_interval(texts: list[str]) -> None:
+    measures = {name: Measure(METRICS[name](), (), rows(METRICS[name](), texts)) for name in METRICS}
+    found = estimate(measures, clusters_of([str(i) for i in range(300)]), resamples=200)
+    counts = Counter(texts)
+    for name, value in (
+        ("distinct-reports", len(counts) / 300),
+        ("most-frequent-share", max(counts.values()) / 300),
+    ):
+        assert found[name].value == pytest.approx(value)
+        assert found[name].defined == 0
+        assert np.isnan([found[name].low, found[name].high]).all()
+        assert METRICS[name]().card.notes
+    pairs = found["same-report-pairs"]
+    assert pairs.defined == 200
+    assert pairs.low <= pairs.value <= pairs.high
+
+
+@pytest.mark.parametrize("metric", [DistinctReports(), MostFrequentShare()], ids=["distinct", "most frequent"])
+@pytest.mark.parametrize("odd", [2.0, 0.5, np.nan])
+def test_other_weights_than_one_give_nan(metric: Metric, odd: float) -> None:
+    found = rows(metric, ["a", "a", "b"])
+    values = metric.value(found, np.array([[1, 1, 1], [0, 1, 1], [odd, 1, 0], [0, 0, 0]]), ())
+    assert values[0] == pytest.approx(2 / 3)
+    assert np.isnan(values[1:]).all()
+
+
+@pytest.mark.parametrize("metric", [DistinctReports(), MostFrequentShare()], ids=["distinct", "most frequent"])
+def test_a_subgroup_has_a_value_and_no_interval(metric: Metric) -> None:
+    keep = np.arange(300) < 10
+    measure = Measure(metric, (), rows(metric, [f"triple {i // 3}" for i in range(300)]), keep)
+    found = estimate({"m": measure}, clusters_of([str(i) for i in range(300)]), resamples=1000)["m"]
+    assert found.value == pytest.approx(0.4 if isinstance(metric, DistinctReports) else 0.3)
+    assert found.defined == 0
 
 
 def test_same_pairs_are_unbiased_under_resampling() -> None:
@@ -160,9 +191,46 @@ def test_collapse_is_named() -> None:
     references = _reports(200, 180)
     assert "distinct" in str(collapse_warning(_reports(200, 5), references))
     half_the_same = ["No acute finding in the chest"] * 60 + _reports(140, 140)
-    assert "same text ('no acute finding" in str(collapse_warning(half_the_same, references))
+    assert "the same text, of their references" in str(collapse_warning(half_the_same, references))
     assert "tokens" in str(collapse_warning([f"{i}" for i in range(200)], references))
     assert "tokens" in str(collapse_warning([t * 3 + " and" * 8 for t in references], references))
+
+
+def test_a_warning_quotes_no_text() -> None:
+    secret = "Jane Doe has zyxwv"
+    for predictions in ([secret] * 200, [secret] * 80 + _reports(120, 120), [f"{secret} {i} " * 9 for i in range(200)]):
+        warning = collapse_warning(predictions, _reports(200, 180))
+        assert warning
+        assert not any(word.lower() in warning.lower() for word in ("Jane", "Doe", "zyxwv"))
+
+
+@pytest.mark.parametrize("predictions", [_reports(250, 5), ["same text"] * 90 + _reports(160, 160), _reports(250, 250)])
+def test_a_watch_says_the_same_however_the_texts_come(predictions: list[str]) -> None:
+    references = _reports(250, 240)
+    watch = CollapseWatch()
+    assert watch.warning() is None
+    for i in (0, 64, 128, 192):
+        watch.add(iter(predictions[i : i + 64]), iter(references[i : i + 64]))
+    assert watch.warning() == collapse_warning(predictions, references)
+    with pytest.raises(ValueError, match="1 predictions, 0 references"):
+        watch.add(["a"], [])
+
+
+def test_a_watch_keeps_eight_bytes_a_text() -> None:
+    watch = CollapseWatch()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for i in range(100):
+            watch.add([f"{i} {j}" * 50 for j in range(50)], [f"{i} {j}" * 50 for j in range(50)])
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 2 * 5000 * 12
+
+
+def test_references_without_words_are_no_reason_to_warn_of_length() -> None:
+    assert collapse_warning([""] * 200, [""] * 200) is None
 
 
 def test_a_hundred_pairs_are_needed() -> None:

@@ -6,4 +6,6 @@ our own, written from radiological usage: its labels are not those of CheXpert's
 
 from radbench.metrics.findings.rules.labeler import Mention, affirmed_sides, label, label_all, mentions
 
-__all__ = ["Mention", "affirmed_sides", "label", "label_all", "mentions"]
+LABELER = "radbench-rules-2"  # the version that signatures name: another one where a rule changes a label
+
+__all__ = ["LABELER", "Mention", "affirmed_sides", "label", "label_all", "mentions"]

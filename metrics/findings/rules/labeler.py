@@ -30,8 +30,8 @@ from radbench.metrics.findings.observations import (
 from radbench.metrics.findings.rules.laterality import Side, lateralities
 from radbench.metrics.findings.rules.negation import polarity
 from radbench.metrics.findings.rules.sentences import clauses, lowered, sentences
-from radbench.metrics.findings.rules.statements import statements
-from radbench.metrics.findings.rules.vocabulary import NORMAL, OTHER_TERMS, TERMS, Terms, word_starts
+from radbench.metrics.findings.rules.statements import says_normal, statements
+from radbench.metrics.findings.rules.vocabulary import OTHER_TERMS, TERMS, Terms, word_starts
 
 _CACHED_CHARACTERS = 500  # of a sentence: longer ones are parsed anew rather than held
 _SIDELESS = frozenset(OBSERVATIONS.index(name) for name in ("Cardiomegaly", "Enlarged Cardiomediastinum"))
@@ -128,7 +128,7 @@ def _parse_sentence(written: str) -> _Sentence:
     found.sort(key=lambda f: (f[1], f[2], f[0]))
     sides = lateralities(sentence, [(start, end) for _, start, end, _ in found]) if found else []
     placed = [(*f, None if f[0] in _SIDELESS else side) for f, side in zip(found, sides, strict=True)]
-    return _Sentence(tuple(placed), NORMAL.search(sentence) is not None, other)
+    return _Sentence(tuple(placed), says_normal(sentence), other)
 
 
 _SPACES = {ord(c): " " for c in "\t\n\r\x0b\x0c\xa0"}

@@ -8,6 +8,8 @@ Order of the rules, the first that holds decides:
 4. a hedge before it ("possible", "may represent"), or an alternative beside it ("A versus B", "A or B"): uncertain;
 5. else positive.
 
+A doubted finding ("doubt pneumonia", "pneumonia is doubtful") and a less likely one are uncertain, an unlikely one is negative.
+
 Statements of change are no negations: "no change in", "not significantly increased". "No new" denies: an older finding is
 affirmed elsewhere in the report, and positive outweighs negative.
 """
@@ -37,9 +39,10 @@ _EXCLUDED = (
     "(?:be )?(?:(?:entirely|completely|definite(?:ly)?|definitively|confidently|reliably|totally|absolutely|fully) )?"
     "(?:exclude[ds]?|excluding|rule out|ruled out)"
 )
+STATES_NO_CHANGE = rf"(?:no|not|without|nor) {_DEGREE}{_CHANGE}"
 # Looks like a negation and is none.
 _PASS = either(
-    rf"(?:no|not|without|nor) {_DEGREE}{_CHANGE}\b, not {_DEGREE}{_SEEN}\b, not only",
+    rf"{STATES_NO_CHANGE}\b, not {_DEGREE}{_SEEN}\b, not only",
     "no (?:comparison|prior|previous|doubt|question)",
     r"(?:near|nearly|partial|partially|incomplete|almost)(?: \w+)? (?:resolution|clearing|resolved|cleared|removal)(?: of)?",
     "(?:before|until|to (?:document|ensure|confirm|show|allow)) (?:complete )?(?:resolution|clearing)(?: of)?",
@@ -50,7 +53,7 @@ _MAYBE = either(
     "equivocal, suspect(?:ed)?, suspicious for, suspicion (?:of|for), suggest(?:s|ed|ing|ive)?(?: of)?",
     "concern(?:ing)? for, concern, worrisome for",
     "may, might, could, can (?:represent|reflect|indicate), perhaps, potential(?:ly)?, favou?r(?:s|ed|ing)?",
-    "differential, consider, if any, indeterminate, borderline, maybe, versus, vs",
+    "doubt, doubtful, differential, consider, if any, indeterminate, borderline, maybe, versus, vs",
 )
 _SKIP = either(
     "rule out, ruling out, r/o, to exclude, exclude, evaluat(?:e|ion|ing) (?:for|of), assess(?:ment|ing)? (?:for|of)",
@@ -74,11 +77,13 @@ _EARLIER = (
 )
 _AFTER_MAYBE = re.compile(
     rf"\b(?:can ?not|can't|could not|not) {_EXCLUDED}\b"
-    r"|\b(?:is|are|remains?|was|were|be|seems?) (?:also |still |felt |thought |to be |most |more |less )*"
-    r"(?:possible|suspected|questioned|questionable|likely|probable|favou?red|equivocal|uncertain|indeterminate|"
+    r"|\b(?:is|are|remains?|was|were|be|seems?|felt|thought) "
+    r"(?:also |still |felt |thought |considered |to be |most |more |less )*"
+    r"(?:possible|suspected|questioned|questionable|likely|probable|favou?red|equivocal|uncertain|doubtful|doubted|indeterminate|"
     r"difficult to exclude|(?:a |an |in the |the )?(?:possible |differential |diagnostic )?(?:consideration|"
-    r"considered|differential|concern|possibility))\b"
+    r"considered(?! (?:to be )?unlikely)|differential|concern|possibility))\b"
     r"|\b(?:may|might|could)(?: also)? be (?:present|considered|seen)\b|\bwould be a consideration\b"
+    r"|\bless likely(?= than|\s*(?:[.,;)]|$))"
     rf"|\bnot ruled out\b|\bif any\b|\bnot (?:as )?(?:well|clearly|definitely|definitively)[- ]{_SEEN}{_EARLIER}|^\s*\?"
 )
 _AFTER_SKIP = re.compile(
@@ -98,13 +103,15 @@ _OTHER_STATEMENT = re.compile(
     r"\b(?:is|are|was|were|has|have|had|which|that|there|remains?|appears?|shows?|demonstrates?|may|might|could|with|causing|since)\b"
 )
 # The cue's own verb is part of the pattern where it starts with one; before "not seen" it stands in the gap.
-_OWN_VERB = re.compile(r"\s*\(?(?:is|are|was|were|has|have|had|does|do)(?: been| be)?\s*$")
+_OWN_VERB = re.compile(
+    r"\s*\(?(?:is|are|was|were|has|have|had|does|do)(?: been| be)?(?: (?:felt|thought|considered|deemed|judged)(?: to be)?)?\s*$"
+)
 _OR_BEFORE = re.compile(r"(?:\bor|\bversus|\bvs\.?|/or)\s+(?:[\w-]+\s+){0,3}$")
 _OR_AFTER = re.compile(r"\s*,?\s*(?:(?:and/)?or\b|versus\b|vs\b)")
 # A hedging adjective or adverb reaches to a comma or "and", unless the list goes on to an "or"; a verb ("may represent")
 # reaches as far as its clause.
 _SHORT_HEDGE = re.compile(
-    r"possibl|probabl|questionable|suspected|presumed|likely|\?|if any|borderline|equivocal|potential"
+    r"possibl|probabl|doubtful|questionable|suspected|presumed|likely|\?|if any|borderline|equivocal|potential"
 )
 _SHORT_END = re.compile(r"(?:,|\band\b)(?!.*\bor\b)")
 

@@ -5,17 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-# A sentence ends at . ! ? or ; before white space (not after "vs", "dr" ... nor inside 1.5), at an empty line, and where a
-# line begins with a bullet, a number or a heading. A single line break is only a wrapped line.
-_END = re.compile(
-    r"(?:[.!;]|(?<=\S)\?)+(?<!\bvs\.)(?<!\bdr\.)(?<!\bapprox\.)(?<!\bi\.e\.)(?<!\be\.g\.)(?=\s|$|[\"')\]]|\d+\.\s)"
-    r"|\n\s*\n|\n(?=\s*(?:[-*•]\s|\d+[.)]\s|[a-z][a-z /]{2,30}:))"
-)
 # What was asked, compared or done is no finding.
-_NOT_A_FINDING = re.compile(
-    r"\s*(?:indications?|(?:clinical |patient )?(?:history|information)|comparisons?|technique|reason for (?:exam|study)\w*|"
+_HISTORY = (
+    r"(?:indications?|(?:clinical |patient )?(?:history|information)|comparisons?|technique|reason for (?:exam|study)\w*|"
     r"exam(?:ination)?|procedure)\s*:"
 )
+_FINDINGS = r"(?:findings?|impressions?|conclusions?)\s*:"
+_NEW_SECTION = r"\n\s*\n|\n(?=\s*[a-z][a-z /]{2,30}:)"
+# A sentence ends at . ! ? or ; before white space (not after "vs", "dr" ... nor inside 1.5), at an empty line, where a line
+# begins with a bullet, a number or a heading, and before "findings:" anywhere. A single line break is only a wrapped line.
+_SENTENCE_END = (
+    r"(?:[.!;]|(?<=\S)\?)+(?<!\bvs\.)(?<!\bdr\.)(?<!\bapprox\.)(?<!\bi\.e\.)(?<!\be\.g\.)(?=\s|$|[\"')\]]|\d+\.\s)"
+    rf"|{_NEW_SECTION}|\n(?=\s*(?:[-*•]\s|\d+[.)]\s))|(?<!\s)\s+(?={_FINDINGS})"
+)
+_END = re.compile(_SENTENCE_END)
+_NOT_A_FINDING = re.compile(rf"\s*{_HISTORY}(?P<alone>[^\S\n]*(?=\n))?")
+# A history section of one line ends with its sentence, its line (unless that breaks off: "evaluate for") or at the next heading
+# in that line; one whose heading stands alone on a line ends at an empty line or at the next heading.
+_NOT_BROKEN_OFF = r"(?<!,)(?<!\bfor)(?<!\bof)(?<!\bwith)(?<!\band)(?<!\bor)(?<!\bto)(?<!\bthe)(?<!\ba)"
+_LINE_END = re.compile(rf"{_SENTENCE_END}|{_NOT_BROKEN_OFF}\n|(?<!\s)\s+(?={_HISTORY})")
+_SECTION_END = re.compile(_NEW_SECTION)
 
 
 def lowered(text: str) -> str:
@@ -29,14 +38,20 @@ def lowered(text: str) -> str:
 def sentences(text: str) -> Iterator[tuple[int, str]]:
     """(offset, sentence) of lower-cased text, white space as written, in order; those of a history section left out."""
     start = 0
-    for end in _END.finditer(text):
-        piece = text[start : end.end()]
-        if not piece.isspace() and piece and not _NOT_A_FINDING.match(piece):
-            yield start, piece
-        start = end.end()
-    piece = text[start:]
-    if piece and not piece.isspace() and not _NOT_A_FINDING.match(piece):
-        yield start, piece
+    while start < len(text):
+        heading = _NOT_A_FINDING.match(text, start)
+        if heading is None:
+            end = _end(_END, text, start)
+            if not text[start:end].isspace():
+                yield start, text[start:end]
+        else:
+            end = _end(_LINE_END if heading["alone"] is None else _SECTION_END, text, heading.end())
+        start = end
+
+
+def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
+    found = pattern.search(text, start)
+    return found.end() if found else len(text)
 
 
 # Words that, after a comma, "and" or "with", begin an assertion of their own: "no effusion, stable cardiomegaly".
@@ -52,6 +67,11 @@ _UNLESS_LISTED = (
     r"bibasilar|basilar|basal|low|patchy|streaky|chronic|calcified|prominent|diffuse|cardiomegaly|mildly|slight(?:ly)?|subtle|"
     r"bi-?apical|retrocardiac|multiple|scattered)"
 )
+# "No effusion with the ET tube in place": a device is named because it is there.
+_DEVICE = (
+    r"(?:(?!(?:or|nor|and)\b)[\w-]+ ){0,4}(?:tubes?|lines?|catheters?|piccs?|pacemakers?|pacers?|leads?|ports?|drains?|stents?|"
+    r"ett|ngt|ogt|aicd|icd|devices?|hardware|wires?|clips?)"
+)
 _SUBJECT = (
     r"(?:the )?(?:heart|cardiac|cardiomediastinal|cardio mediastinal|mediastin\w+|lungs?|lung volumes|osseous|bony|bones|it|this|"
     r"these|aorta|patient|right lung|left lung|visuali[sz]ed)"
@@ -63,6 +83,7 @@ _BREAK = re.compile(
     r"yet|despite|nevertheless|given|in the setting of)\b"
     rf"|(?:,\s*(?:and |with )?|\band |\bwith )(?=(?:{_ALWAYS})\b)"
     rf"|(?:,\s*(?:and |with )?|\band |\bwith )(?=(?:{_UNLESS_LISTED})\b(?!.*\b(?:or|nor)\b))"
+    rf"|(?:,\s*(?:and )?|\band )?\bwith (?={_DEVICE}\b)"
     rf"|(?:,\s*(?:and )?|\band )(?={_SUBJECT}\b(?: \w+){{0,3}} (?:is|are|has|have|appears?|remains?|demonstrates?|shows?)\b)"
 )
 

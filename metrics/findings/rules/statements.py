@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from radbench.metrics.findings.observations import NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN, Code
+from radbench.metrics.findings.rules.negation import STATES_NO_CHANGE
 
 _HEART, _MEDIASTINUM = OBSERVATIONS.index("Cardiomegaly"), OBSERVATIONS.index("Enlarged Cardiomediastinum")
 _OPACITY, _EFFUSION = OBSERVATIONS.index("Lung Opacity"), OBSERVATIONS.index("Pleural Effusion")
@@ -51,7 +52,7 @@ _CLEAR_LUNGS = re.compile(
     r"(?P<gap>(?:(?! not | without )[^.;]){0,50}?)"
     r"\b(?:clear(?!ing|ed)|unremarkable)|(?<!not )(?:clear|normal) (?:\w+ )?(?:lungs|lung fields))\b"
 )
-_NOT_ALL = re.compile(r"\b(?:not|right|left|opacit\w+|effusions?|consolidation|atelectasis)\b")
+_NOT_ALL = re.compile(r"n't\b|\b(?:not|neither|right|left|opacit\w+|effusions?|consolidation|atelectasis)\b")
 _CLEAR_PLEURA = re.compile(
     r"\bpleural (?:spaces?|surfaces?|recess(?:es)?)\b(?: are| is| appears?| remains?|,| and \w+(?: \w+)?)* "
     r"(?:clear|normal|unremarkable|within normal limits)\b"
@@ -61,6 +62,16 @@ _CLEAR_PLEURA = re.compile(
 _INTACT_BONES = re.compile(
     r"\b(?:bon(?:es|y)|osseous|skelet(?:al|on)|ribs?|thoracic spine|clavicles?)\b(?: \w+){0,7}? intact\b|\bintact (?:\w+ )?"
     r"(?:osseous|bony|bones|skeletal|ribs)\b"
+)
+# That the chest, or a part of it, is as it should be. "No change" says nothing of the kind.
+_NORMAL = re.compile(
+    r"\b(?:normal|unremarkable|clear|within (?:the )?(?:limits of normal|normal limits?)|wnl|intact|negative|"
+    rf"(?:(?!{STATES_NO_CHANGE}\b)(?:no|without)|negative for)\b[^.;]{{0,60}}?"
+    r"\b(?:abnormalit(?:y|ies)|disease|process(?:es)?|findings?|patholog(?:y|ies)|(?:acute|active)\b[^.;]{0,40}?\bchanges))\b"
+)
+_DENIED = re.compile(
+    r"(?:\b(?:not|nor|never|no longer|cannot)|n't|\bneither (?:of )?(?:the )?\w+ (?:is|are))"
+    r"(?: (?:\w+ly|quite|yet|all|the|be|been|of|in|called|considered))* *$"
 )
 _MARKERS = ("heart", "cardi", "mediastin", "clear", "lungs", "intact", "costophrenic", "pleural s", "pleural r", "cor ")
 
@@ -80,6 +91,13 @@ def statements(sentence: str) -> Iterator[tuple[int, int, int, Code]]:
         for normal in pattern.finditer(sentence):
             if not re.search(r"\bnot\b|\bwires?\b", normal.group()):
                 yield observation, normal.start(), normal.end(), NEGATIVE
+
+
+def says_normal(sentence: str) -> bool:
+    """Whether a lower-cased sentence calls something normal: "clear", "no acute disease", but not "not clear" or "no change"."""
+    return any(
+        not _DENIED.search(sentence, max(0, found.start() - 60), found.start()) for found in _NORMAL.finditer(sentence)
+    )
 
 
 def _size(sentence: str, subject: re.Match[str]) -> Code | None:

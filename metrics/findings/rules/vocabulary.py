@@ -38,7 +38,7 @@ def _terms(name: str, starts: str, *patterns: str) -> Terms:
 
 _INTERSTITIAL = r"(?:markings?|prominen\w+|thickening|changes?|disease|patterns?|abnormalit\w+|process\w*)"
 _LINE = (
-    r"(?:central|picc|venous|subclavian|jugular|ij|arterial|dialysis|femoral|infusion|support|iv|mediport|"
+    r"(?:central|picc|[rl]ij|cvc|cvl|venous|subclavian|jugular|ij|arterial|dialysis|femoral|infusion|support|iv|mediport|"
     r"port-?a-?cath|swan[- ]ganz)"
 )
 _TUBE = (
@@ -76,7 +76,7 @@ TERMS = (
     _terms(
         "Lung Lesion",
         "mass masse massl nodul lesio tumor tumou neopl malig carci adeno cance metas",
-        r"(?<!mediastinal )(?<!breast )(?<!wall )(?<!body )mass(?:es|[- ]?like)?(?! effect)",
+        r"(?<!mediastinal )(?<!breast )(?<!thyroid )(?<!wall )(?<!body )mass(?:es|[- ]?like)?(?! effect)",
         r"(?<!thyroid )nodul(?:es?|ar|arity|arities)",
         r"(?:lung|pulmonary|cavitary|parenchymal|hilar|perihilar|intrapulmonary|coin|spiculated) lesions?",
         r"tumou?rs?",
@@ -95,7 +95,9 @@ TERMS = (
         r"congested",
         r"chf",
         r"(?<!congestive )(?:heart|cardiac|ventricular) (?:failure|decompensation)",
-        r"(?<!heart )(?<!cardiac )(?<!ventricular )(?<!congestive )(?<!renal )(?<!respiratory )(?<!liver )failure(?! of)",
+        r"(?<!heart )(?<!cardiac )(?<!ventricular )(?<!congestive )(?<!renal )(?<!kidney )"
+        r"(?<!respiratory )(?<!liver )(?<!hepatic )(?<!organ )(?<!treatment )(?<!hardware )(?<!device )(?<!graft )"
+        r"failure(?! of| to)",
         r"(?:fluid|volume|vascular) overload",
         r"cephali[sz]ation",
         r"kerley",
@@ -106,8 +108,9 @@ TERMS = (
     _terms("Consolidation", "conso", r"consolidat(?:ions?|ive|ed|ing)"),
     _terms(
         "Pneumonia",
-        "pneum bronc pleur infec",
+        "pneum bronc pleur infec pna",
         r"(?:broncho|pleuro)?pneumoni(?:as?|tis|c)",
+        r"pna",
         r"(?<!granulomatous )(?<!tuberculosis )(?<!post)(?<!post-)infect(?:ions?|ious)",
     ),
     _terms(
@@ -117,6 +120,7 @@ TERMS = (
         r"(?:lung|lobar|lobe|segmental|subsegmental|pulmonary) collapse",
         r"collapse of (?:the )?(?:\w+ ){0,3}(?:lung|lobe|lobes|lungs)",
         r"collapsed (?:\w+ ){0,3}(?:lung|lobe)",
+        r"(?:lung|lobe)s? (?:is|are|has|have|appears?|remains?)(?: (?!not\b)\w+){0,2} collapsed",
     ),
     _terms(
         "Pneumothorax",
@@ -156,7 +160,7 @@ TERMS = (
         "line lines cathe picc piccs port ports porta pacem pacer icd aicd defib lead leads valve prost wire wires hardw "
         "devic stent drain clip clips screw plate rod rods "
         "arthr cannu elect stimu sutur gener ballo filte ancho tubin tube tubes coil coils "
-        "stapl appar impla impel ecmo trach shunt marke swan medip pigta sheat",
+        "stapl appar impla impel ecmo trach shunt marke swan medip pigta sheat ett ngt ogt dobbh dobho rij lij cvc cvl",
         rf"{_LINE}(?: venous| access)? (?:lines?|catheters?|ports?|sheaths?)",
         r"(?:support|supporting) (?:\w+ )?(?:lines?|tubes?|devices?|apparatus|hardware)",
         r"lines and tubes",
@@ -165,6 +169,8 @@ TERMS = (
         r"tubes? or lines?",
         rf"{_TUBE}[- ]tub(?:es?|ing)",
         r"(?:catheter )?tubing",
+        r"(?:ett|ngt|ogt|dobb?hoff)(?![- ]tub)",
+        r"(?:[rl]ij|cvc|cvl)(?! (?:lines?|catheters?|ports?|sheaths?))",
         r"catheters?",
         r"piccs?",
         r"(?:chest|infusion|mediport|power)[- ]ports?",
@@ -304,11 +310,4 @@ OTHER_TERMS = _terms(
     r"sarcoid(?:osis)?",
     r"spurring",
     r"pericardial effusion",
-)
-
-# Statements that the chest, or a part of it, is as it should be: with no abnormality beside them, "No Finding".
-NORMAL = re.compile(
-    r"\b(?:normal|unremarkable|clear|within (?:the )?(?:limits of normal|normal limits?)|wnl|intact|negative|"
-    r"(?:no|without|negative for)\b[^.;]{0,60}?\b(?:abnormalit(?:y|ies)|disease|process(?:es)?|findings?|patholog(?:y|ies)|"
-    r"changes?))\b"
 )
