@@ -1,17 +1,13 @@
 """CheXbert: 14 observations of a chest X-ray report, F1 over them, and the cosine of report embeddings.
 
-Smit et al. 2020 (EMNLP, arXiv 2004.09167); checkpoint and preprocessing as the package f1chexbert 0.0.2 uses them: white
-space collapsed, bert-base-uncased word pieces, a text beyond 512 of them cut to 511 and [SEP]; the last hidden state of
-[CLS] goes through 13 four-way heads and a two-way one. No transformers model is involved, see
-:mod:`radbench.metrics.clinical.encoders`.
+Smit et al. 2020 (EMNLP, arXiv 2004.09167), scored as the package f1chexbert 0.0.2 does. The model is in
+:mod:`radbench.metrics.clinical.chexbert_model`, the scores of labels in :mod:`radbench.metrics.clinical.chexbert_labels`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -26,105 +22,33 @@ from radbench.metrics.clinical.chexbert_labels import (
     per_sample,
     report,
 )
-from radbench.metrics.clinical.encoders import Encoder, Kept, load_state, on_device
-from radbench.metrics.clinical.subwords import load_tokens, read_json
-from radbench.metrics.clinical.weights import (
-    BERT_VOCABULARY,
-    absent_packages,
-    find,
-    fingerprint,
-    missing,
-    present,
-    required,
+from radbench.metrics.clinical.chexbert_model import (
+    CHECKPOINT,
+    Labeler,
+    Reading,
+    cosines,
+    labeler,
+    vocabulary_folder,
+    weights_mark,
 )
+from radbench.metrics.clinical.weights import BERT_VOCABULARY, absent_packages, find, missing
 from radbench.metrics.findings.observations import OBSERVATIONS
 
-from radbench.errors import ConfigError
 from radbench.records import Prediction, Target, Text
 from radbench.statistics import Floats
 
-_CHECKPOINT = (("chexbert.pth",),)
-_KEPT_BYTES = 256 << 20
+__all__ = [
+    "METRICS",
+    "ChexbertAccuracy",
+    "ChexbertF1",
+    "ChexbertVector",
+    "Labeler",
+    "chexbert_report",
+    "chexbert_vector",
+]
+
 _SOURCE = "f1chexbert 0.0.2 and scikit-learn 1.7 classification_report; CheXbert: Smit et al. 2020, arXiv 2004.09167"
 _CHEST = "chest X-ray reports in English"
-
-
-def cosines(a: np.ndarray, b: np.ndarray) -> Floats:
-    """Cosine of each row of (n, d) with its partner, float64; 0 where one is all zero."""
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    return ratio((a * b).sum(axis=1), np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1)), undefined=0.0)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reading:
-    """What CheXbert says about one report: 14 classes (int8) and the [CLS] embedding (float32, 768 wide)."""
-
-    classes: np.ndarray
-    embedding: np.ndarray
-
-
-class Labeler:
-    """The official checkpoint ``chexbert.pth``. Raises :class:`ConfigError` where its files are absent or damaged.
-
-    ``folder``: where they are (default: the places of :mod:`radbench.metrics.clinical.weights`). ``dtype="bfloat16"`` is
-    faster on machines with bf16 units and may change a label near a tie. ``device``: ``cpu``, ``cuda`` or ``auto``.
-    """
-
-    def __init__(self, folder: str = "", dtype: str = "float32", device: str = "auto") -> None:
-        checkpoint = required("chexbert", _CHECKPOINT, folder) / "chexbert.pth"
-        vocabulary = _vocabulary(folder) or required("bert-base-uncased", BERT_VOCABULARY, folder)
-        self._tokens = load_tokens(vocabulary)
-        state = load_state(checkpoint).get("model_state_dict")
-        if not isinstance(state, dict):
-            raise ConfigError(f"{checkpoint} has no 'model_state_dict'", remedy="radbench fetch weights chexbert")
-        self._encoder = Encoder(state, read_json(vocabulary / "config.json"), dtype=dtype, device=on_device(device))
-        named = {k.replace("module.", ""): v for k, v in state.items()}
-        try:
-            self._heads = [
-                (named[f"linear_heads.{i}.weight"].float(), named[f"linear_heads.{i}.bias"].float())
-                for i in range(len(OBSERVATIONS))
-            ]
-        except KeyError as error:
-            raise ConfigError(f"{checkpoint} has no tensor {error}", remedy="radbench fetch weights chexbert") from None
-        self._kept: Kept[Reading] = Kept(lambda r: r.embedding.nbytes + 300, _KEPT_BYTES)
-
-    def tokens(self, text: str) -> tuple[int, ...]:
-        """Word pieces of a report as f1chexbert feeds them: white space collapsed, at most 512 with [CLS] and [SEP]."""
-        return self._tokens.framed(" ".join(text.split()))
-
-    def read(self, texts: Sequence[str]) -> list[Reading]:
-        """Classes and embedding of each text; equal texts and texts seen before are computed once."""
-        return self._kept.get(texts, self._read)
-
-    def _read(self, texts: list[str]) -> list[Reading]:
-        import torch
-
-        hidden = torch.stack(self._encoder([self.tokens(t) for t in texts], first_only=True))
-        classes = torch.stack([(hidden @ w.T + b).argmax(dim=1) for w, b in self._heads], dim=1)
-        return [Reading(c, h.copy()) for c, h in zip(classes.numpy().astype(np.int8), hidden.numpy(), strict=True)]
-
-    def classes(self, texts: Sequence[str]) -> np.ndarray:
-        """(n, 14) int8: 0 blank, 1 positive, 2 negative, 3 uncertain."""
-        return np.array([r.classes for r in self.read(texts)], np.int8).reshape(len(texts), len(OBSERVATIONS))
-
-    def embeddings(self, texts: Sequence[str]) -> np.ndarray:
-        """(n, 768) float32: the last hidden state of [CLS], before dropout and heads."""
-        return np.array([r.embedding for r in self.read(texts)], np.float32)
-
-
-def _vocabulary(folder: str) -> Path | None:
-    """The folder of bert-base-uncased's word pieces: in or beside the given one, else where it usually is."""
-    return (
-        find("bert-base-uncased", BERT_VOCABULARY, folder)
-        or find("chexbert", (*_CHECKPOINT, *BERT_VOCABULARY), folder)
-        or find("bert-base-uncased", BERT_VOCABULARY)
-    )
-
-
-@lru_cache(maxsize=2)
-def labeler(folder: str = "", dtype: str = "float32", device: str = "auto") -> Labeler:
-    """The labeler of a folder, loaded once a process."""
-    return Labeler(folder, dtype, device)
 
 
 def chexbert_report(
@@ -159,18 +83,15 @@ class _Chexbert:
         self.weights, self.dtype, self.device = str(weights), dtype, device
 
     def unavailable(self) -> str | None:
-        if absent := absent_packages("torch", "tokenizers"):
+        if absent := absent_packages("torch", "tokenizers", "safetensors"):
             return absent
-        if find("chexbert", _CHECKPOINT, self.weights) is None:
-            return missing("chexbert", _CHECKPOINT, self.weights)
-        return None if _vocabulary(self.weights) else missing("bert-base-uncased", BERT_VOCABULARY, self.weights)
+        if find("chexbert", CHECKPOINT, self.weights) is None:
+            return missing("chexbert", CHECKPOINT, self.weights)
+        return None if vocabulary_folder(self.weights) else missing("bert-base-uncased", BERT_VOCABULARY, self.weights)
 
     def made_with(self) -> str:
         """The end of a signature: which weights and which arithmetic."""
-        checkpoint, vocabulary = find("chexbert", _CHECKPOINT, self.weights), _vocabulary(self.weights)
-        known = checkpoint and vocabulary
-        files = [checkpoint / "chexbert.pth", *present(vocabulary)] if checkpoint and vocabulary else []
-        return f"weights:{fingerprint(files) if known else 'absent'}|dtype:{self.dtype}"
+        return f"weights:{weights_mark(self.weights)}|dtype:{self.dtype}"
 
     def pairs(
         self, predictions: Sequence[Prediction], targets: Sequence[Target]

@@ -16,23 +16,21 @@ Coreference and event heads are in the checkpoints but take no part in the annot
 from __future__ import annotations
 
 import math
-import pickle
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from radbench.metrics.clinical.radgraph_checkpoint import Settings, unreadable
+from radbench.metrics.clinical.dygie_heads import Entity, Heads, Relation
+from radbench.metrics.clinical.encoders import load_state
+from radbench.metrics.clinical.radgraph_checkpoint import Checkpoint, unreadable
+from radbench.metrics.clinical.subwords import load_tokens, read_json
 
 from radbench.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
 
-Entity = tuple[int, int, str]  # first token, last token (inclusive), label
-Relation = tuple[int, int, str]  # indices of two entities, label
 Place = tuple[int, int]  # row and column of a piece among the encoder's inputs
 
 PIECES_A_BATCH = {"cpu": 256, "cuda": 16_384}  # after padding; more is no faster on a CPU
@@ -75,14 +73,6 @@ def _unfolded(length: int, limit: int) -> list[int]:
     return [0, *inner][: length - 2 * (rows - 1)]
 
 
-def span_grid(n: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """First and last tokens of all spans of up to ``width`` of ``n`` tokens, by first and then last: two (m,) int arrays."""
-    starts, ends = np.divmod(np.arange(n * width), width)
-    ends = starts + ends
-    inside = ends < n
-    return starts[inside], ends[inside]
-
-
 def batches(rows: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
     """Indices of rows, longest first, in batches of at most ``size`` ids after padding."""
     order = iter(sorted(range(len(rows)), key=lambda i: -len(rows[i])))
@@ -96,30 +86,22 @@ class Dygie:
     ``device`` is any torch device; float32 throughout. Raises ConfigError where files are missing or do not fit.
     """
 
-    def __init__(self, folder: Path, dataset: str, encoder: Path, tokenizer: Path, device: str = "cpu") -> None:
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
         import torch
-        from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-        self.settings = Settings.read(folder, dataset)
+        folder, self.settings = checkpoint.folder, checkpoint.settings
         self.device = torch.device(device)
-        self._tokenizer = AutoTokenizer.from_pretrained(str(tokenizer), use_fast=True, local_files_only=True)
+        vocabulary = load_tokens(checkpoint.tokenizer)  # tells what is wrong with one, as transformers does not
+        config, self._tokenizer = _encoder_files(checkpoint)
         self._pieces: dict[str, list[int]] = {}
         self._first, self._last = self._special()
-        config = AutoConfig.from_pretrained(str(encoder), local_files_only=True)
         # What the original calls to wrap a window does nothing in tokenisers without a class of their own.
         self._wrapped = config.model_type != "modernbert"
-        weights = _load(folder)
-        with torch.random.fork_rng(devices=[]):  # building it draws weights that are then replaced
-            self._encoder = AutoModel.from_config(config).float()
-        own = {k.removeprefix(_ENCODER): v for k, v in weights.items() if k.startswith(_ENCODER)}
-        own.pop("embeddings.position_ids", None)  # of transformers before 4.31
-        try:
-            self._encoder.load_state_dict(own)
-        except RuntimeError as error:
-            why = f"its encoder is not the one of {encoder}: {str(error).splitlines()[1].strip()}"
-            raise unreadable(folder, why) from None
+        weights = load_state(folder / "weights.th")
+        self._encoder = _encoder(config, weights, checkpoint)
+        vocabulary.require_rows(len(self._encoder.get_input_embeddings().weight))
         self._encoder.to(self.device).eval()
-        self._heads = _Heads(weights, self.settings, folder, self.device)
+        self._heads = Heads(weights, self.settings, folder, self.device, int(config.hidden_size))
 
     def extract(self, texts: Sequence[Sequence[str]]) -> list[tuple[list[Entity], list[Relation]]]:
         """Entities in reading order, and relations between them, of tokenised texts."""
@@ -188,94 +170,35 @@ class Dygie:
         return ids[0], ids[-1]
 
 
-def _load(folder: Path) -> Mapping[str, torch.Tensor]:
-    """The tensors of ``weights.th``, mapped where its format allows."""
-    import torch
+def _encoder_files(checkpoint: Checkpoint) -> tuple[Any, Any]:
+    """The encoder's configuration and tokeniser, as transformers reads them. Raises ConfigError where a file is damaged."""
+    from transformers import AutoConfig, AutoTokenizer
 
-    file = folder / "weights.th"
+    read_json(checkpoint.encoder / "config.json")
+    read_json(checkpoint.tokenizer / "tokenizer.json")
     try:
-        return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file) or None)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise unreadable(folder, f"weights.th is damaged: {type(error).__name__}") from None
+        config = AutoConfig.from_pretrained(str(checkpoint.encoder), local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(str(checkpoint.tokenizer), use_fast=True, local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        why = f"transformers cannot read its encoder in {checkpoint.encoder} ({type(error).__name__})"
+        raise unreadable(checkpoint.folder, why) from error
+    return config, tokenizer
 
 
-class _Heads:
-    """The entity and relation scorers over the vectors of one text's tokens."""
+def _encoder(config: Any, weights: Mapping[str, torch.Tensor], checkpoint: Checkpoint) -> Any:
+    """The encoder of a configuration with the weights of a checkpoint. Raises ConfigError where they do not fit."""
+    import torch
+    from transformers import AutoModel
 
-    def __init__(
-        self, weights: Mapping[str, torch.Tensor], settings: Settings, folder: Path, device: torch.device
-    ) -> None:
-        self.settings = settings
-        ner, relation = (f"{settings.dataset}__{kind}_labels" for kind in ("ner", "relation"))
-
-        def tensor(name: str) -> torch.Tensor:  # a copy: weights may be a mapped file
-            return weights[name].float().to(device, copy=True)
-
-        def layers(hidden: str, output: str) -> list[tuple[torch.Tensor, torch.Tensor]]:
-            count = sum(k.startswith(f"{hidden}._linear_layers.") and k.endswith(".weight") for k in weights)
-            names = [*(f"{hidden}._linear_layers.{i}" for i in range(count)), output]
-            return [(tensor(f"{n}.weight"), tensor(f"{n}.bias")) for n in names]
-
-        try:
-            self.width = tensor("_endpoint_span_extractor._span_width_embedding.weight")
-            at = f"_ner._ner_scorers.{ner}"
-            self.entity = layers(f"{at}.0._module", f"{at}.1._module")
-            at = f"_relation._mention_pruners.{relation}._scorer"
-            self.mention = layers(f"{at}.0._module", f"{at}.1._module")
-            at = f"_relation._relation_feedforwards.{relation}"
-            self.relation = layers(at, f"_relation._relation_scorers.{relation}")
-        except KeyError as error:
-            raise unreadable(folder, f"weights.th has no {error}") from None
-        sizes = len(self.entity[-1][1]), len(self.relation[-1][1])
-        if sizes != (len(settings.entities), len(settings.relations)):
-            raise unreadable(folder, f"weights.th scores {sizes} labels, vocabulary/ names other numbers")
-
-    def __call__(self, vectors: torch.Tensor) -> tuple[list[Entity], list[Relation]]:
-        import torch
-
-        first, last = span_grid(len(vectors), self.settings.max_span_width)
-        starts, ends = (torch.from_numpy(a).to(vectors.device) for a in (first, last))
-        spans = torch.cat([vectors[starts], vectors[ends], self.width[ends - starts]], dim=1)
-        found = _argmax_or_none(_scores(spans, self.entity))
-        at = (found >= 0).nonzero()[:, 0]
-        names = [self.settings.entities[i] for i in found[at].tolist()]
-        entities = list(zip(starts[at].tolist(), ends[at].tolist(), names, strict=True))
-        return entities, self._relations(spans, at, len(vectors))
-
-    def _relations(self, spans: torch.Tensor, entities: torch.Tensor, n: int) -> list[Relation]:
-        """Relations among the entities that survive pruning; those of other spans would be dropped anyway."""
-        import torch
-
-        mention = _scores(spans, self.mention)[:, 0]
-        keep = math.ceil(np.float32(n) * np.float32(self.settings.spans_per_word))
-        kept = torch.zeros(len(spans), dtype=torch.bool, device=spans.device)
-        kept[mention.topk(min(max(keep, 1), len(spans))).indices] = True
-        numbers = kept[entities].nonzero()[:, 0]
-        if not len(numbers):
-            return []
-        a, m = spans[entities[numbers]], mention[entities[numbers]]
-        (weight, bias), *rest = self.relation
-        left, right, product = weight.split(a.shape[1], dim=1)  # of [a_i, a_j, a_i * a_j], never put together
-        hidden = (a @ left.T)[:, None] + (a @ right.T)[None] + (a[:, None] * a[None]) @ product.T + bias
-        found = _argmax_or_none(_scores(hidden.relu(), rest) + (m[:, None] + m[None])[..., None])
-        pairs = (found >= 0).nonzero()
-        of = numbers.tolist()
-        return [
-            (of[i], of[j], self.settings.relations[label])
-            for (i, j), label in zip(pairs.tolist(), found[pairs[:, 0], pairs[:, 1]].tolist(), strict=True)
-        ]
-
-
-def _scores(x: torch.Tensor, layers: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Any:
-    """A feed-forward network with ReLU between its layers."""
-    from torch.nn.functional import linear
-
-    for weight, bias in layers[:-1]:
-        x = linear(x, weight, bias).relu()
-    return linear(x, *layers[-1])
-
-
-def _argmax_or_none(scores: torch.Tensor) -> torch.Tensor:
-    """Index of the highest score along the last axis, -1 where none is above 0 (the score of "nothing")."""
-    best = scores.max(dim=-1)
-    return best.indices.where(best.values > 0, -1)
+    own = {k.removeprefix(_ENCODER): v for k, v in weights.items() if k.startswith(_ENCODER)}
+    own.pop("embeddings.position_ids", None)  # of transformers before 4.31
+    try:
+        with torch.random.fork_rng(devices=[]):  # building it draws weights that are then replaced
+            encoder = AutoModel.from_config(config).float()
+        encoder.load_state_dict(own)
+    except (RuntimeError, ValueError, TypeError) as error:
+        *_, why = str(error).splitlines()[:2] or [type(error).__name__]
+        raise unreadable(
+            checkpoint.folder, f"its encoder is not the one of {checkpoint.encoder}: {why.strip()}"
+        ) from None
+    return encoder

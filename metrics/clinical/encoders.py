@@ -8,21 +8,19 @@ depend on the version of transformers. Texts are sorted by length and packed one
 from __future__ import annotations
 
 import zipfile
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from itertools import groupby
 from pathlib import Path
-from threading import RLock
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
+
+from radbench.metrics.clinical.subwords import AGAIN, Tokens, number
 
 from radbench.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
 
-T = TypeVar("T")
 PACK_TOKENS = 1024  # rows of a packed batch: enough for full-speed matrix products, small enough for the caches
 
 
@@ -31,6 +29,7 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     import pickle
 
     import torch
+    from safetensors import SafetensorError
 
     try:
         if path.suffix == ".safetensors":
@@ -39,20 +38,18 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
             return dict(load_file(path))
         # Only the newer zip form can be mapped instead of read.
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
-    except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ConfigError(
-            f"{path} is no checkpoint that can be loaded safely: {error}", remedy="fetch it again"
-        ) from error
+    except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+        # torch's own text goes on for lines and advises to load it unsafely.
+        why = type(error).__name__
+        raise ConfigError(f"{path} is no checkpoint that can be loaded safely: {why}", remedy=AGAIN) from None
     if not isinstance(state, Mapping):
-        raise ConfigError(
-            f"{path} holds a {type(state).__name__}, expected a mapping of tensors", remedy="fetch it again"
-        )
+        raise ConfigError(f"{path} holds a {type(state).__name__}, expected a mapping of tensors", remedy=AGAIN)
     return dict(state)
 
 
-def load_model_state(folder: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a model folder, ``model.safetensors`` before ``pytorch_model.bin``."""
-    return load_state(next(p for n in ("model.safetensors", "pytorch_model.bin") if (p := folder / n).exists()))
+def model_file(folder: Path) -> Path:
+    """The weights of a model folder, ``model.safetensors`` before ``pytorch_model.bin``."""
+    return next(p for n in ("model.safetensors", "pytorch_model.bin") if (p := folder / n).exists())
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,8 @@ class Encoder:
 
     ``state`` is a state dict with any prefix before ``embeddings.``; ``config`` the folder's config.json (BERT-base where
     a field is absent). ``dtype``: float32, or bfloat16 for the matrix products, sums and norms staying float32.
-    Raises :class:`ConfigError` where a tensor is missing or the architecture is another.
+    ``source``: what an error calls the checkpoint. Raises :class:`ConfigError` where a tensor is missing or of another shape,
+    or the architecture is another.
     """
 
     def __init__(
@@ -104,6 +102,7 @@ class Encoder:
         layers: int | None = None,
         dtype: str = "float32",
         device: str = "cpu",
+        source: str = "the checkpoint",
     ) -> None:
         import torch
 
@@ -115,51 +114,80 @@ class Encoder:
         if config.get("hidden_act", config.get("activation", "gelu")) != "gelu":
             raise ConfigError("only encoders with the exact gelu are supported", remedy="use another checkpoint")
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
-        self._tensors = _named(state)
-        words = self._float("embeddings.word_embeddings.weight")
-        self.width = words.shape[1]
-        self.heads = int(config.get("num_attention_heads", config.get("n_heads", self.width // 64)))
-        self.eps = float(config.get("layer_norm_eps", 1e-12))
-        self.first_position = int(config.get("pad_token_id", 1)) + 1 if kind == "roberta" else 0
-        self.words = words
-        self.positions = self._float("embeddings.position_embeddings.weight")
+        self._tensors, self._source = _named(state), source
+        self.words = self._float("embeddings.word_embeddings.weight", -1, -1)
+        self.width = width = self.words.shape[1]
+        heads = "n_heads" if kind == "distilbert" else "num_attention_heads"
+        self.heads = int(number(config, heads, max(1, width // 64)))
+        if width % self.heads:
+            raise ConfigError(
+                f"{self.heads} attention heads do not divide the {width} columns of {source}", remedy=AGAIN
+            )
+        self.eps = float(number(config, "layer_norm_eps", 1e-12, 0))
+        self.padding = int(number(config, "pad_token_id", 1, 0)) if kind == "roberta" else None
+        self.positions = self._float("embeddings.position_embeddings.weight", -1, width)
         if kind != "distilbert":  # every token is of the first type
-            self.positions = self.positions + self._float("embeddings.token_type_embeddings.weight")[0]
-        self.norm = self._pair("embeddings.LayerNorm")
-        count = 1 + max(int(n.split(".")[2]) for n in self._tensors if ".layer." in n) if layers is None else layers
+            self.positions = self.positions + self._float("embeddings.token_type_embeddings.weight", -1, width)[0]
+        self.norm = self._pair("embeddings.LayerNorm", width)
+        count = (
+            1 + max((int(n.split(".")[2]) for n in self._tensors if ".layer." in n), default=0)
+            if layers is None
+            else layers
+        )
         self.layers = [self._layer(kind, i) for i in range(count)]
         self._tensors = {}
 
-    def _float(self, name: str) -> torch.Tensor:
-        if name not in self._tensors:
-            raise ConfigError(f"the checkpoint has no tensor '{name}'", remedy="fetch the official checkpoint again")
+    def require(self, tokens: Tokens) -> None:
+        """Raises :class:`ConfigError` where a tokenizer can give ids or positions that the checkpoint has not."""
+        tokens.require_rows(len(self.words))
+        room = len(self.positions) - (0 if self.padding is None else self.padding + 1)
+        if tokens.limit > room:
+            raise ConfigError(
+                f"{self._source} has positions for {room} tokens, but config.json beside {tokens.file} lets texts have "
+                f"{tokens.limit}",
+                remedy=AGAIN,
+            )
+
+    def _float(self, name: str, *shape: int) -> torch.Tensor:
+        """A tensor of the checkpoint in float32; -1 in ``shape`` is any size."""
         import torch
 
+        tensor = self._tensors.get(name)
+        if not isinstance(tensor, torch.Tensor):
+            raise ConfigError(f"{self._source} has no tensor '{name}'", remedy=AGAIN)
+        if tensor.ndim != len(shape) or any(e not in (-1, n) for e, n in zip(shape, tensor.shape, strict=True)):
+            expected = ", ".join("any" if e < 0 else str(e) for e in shape)
+            raise ConfigError(
+                f"{self._source}: '{name}' has the shape {tuple(tensor.shape)}, expected ({expected})", remedy=AGAIN
+            )
         # A copy: a checkpoint that is rewritten while its pages are mapped would end the process.
-        return self._tensors[name].to(self.device, torch.float32, copy=True)
+        return tensor.to(self.device, torch.float32, copy=True)
 
-    def _pair(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        return self._float(f"{name}.weight"), self._float(f"{name}.bias")
+    def _pair(self, name: str, *shape: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weight and bias; the bias has as many elements as the weight has rows."""
+        weight = self._float(f"{name}.weight", *shape)
+        return weight, self._float(f"{name}.bias", len(weight))
 
     def _layer(self, kind: str, i: int) -> Layer:
         start, parts = ("transformer", _DISTILBERT_PARTS) if kind == "distilbert" else ("encoder", _BERT_PARTS)
         inner, out, norm, up, down, last = parts
-        at = f"{start}.layer.{i}"
+        at, width = f"{start}.layer.{i}", self.width
         import torch
 
-        def matrix(name: str) -> tuple[torch.Tensor, torch.Tensor]:
-            weight, bias = self._pair(f"{at}.{name}")
+        def matrix(name: str, *shape: int) -> tuple[torch.Tensor, torch.Tensor]:
+            weight, bias = self._pair(f"{at}.{name}", *shape)
             return weight.to(self.dtype), bias.to(self.dtype)
 
-        qkv = [matrix(name) for name in inner]
+        qkv = [matrix(name, width, width) for name in inner]
+        wide = matrix(str(up), -1, width)
         return Layer(
             torch.cat([w for w, _ in qkv]),
             torch.cat([b for _, b in qkv]),
-            *matrix(str(out)),
-            self._pair(f"{at}.{norm}"),
-            *matrix(str(up)),
-            *matrix(str(down)),
-            self._pair(f"{at}.{last}"),
+            *matrix(str(out), width, width),
+            self._pair(f"{at}.{norm}", width),
+            *wide,
+            *matrix(str(down), width, len(wide[1])),
+            self._pair(f"{at}.{last}", width),
         )
 
     def __call__(self, texts: Sequence[Sequence[int]], first_only: bool = False) -> list[torch.Tensor]:
@@ -182,7 +210,7 @@ class Encoder:
 
         lengths = [len(t) for t in texts]
         ids = torch.tensor([i for t in texts for i in t], device=self.device)
-        places = torch.cat([torch.arange(n) for n in lengths]).to(self.device) + self.first_position
+        places = torch.cat([self._places(t) for t in texts]).to(self.device)
         shape = (self.width,)
         h = layer_norm(embedding(ids, self.words) + embedding(places, self.positions), shape, *self.norm, self.eps)
         for i, layer in enumerate(self.layers):
@@ -194,6 +222,15 @@ class Encoder:
             inner = gelu(linear(h.to(self.dtype), layer.up, layer.up_bias))
             h = layer_norm(h + linear(inner, layer.down, layer.down_bias), shape, *layer.last_norm, self.eps)
         return _first_rows(h, lengths) if first_only and not self.layers else h
+
+    def _places(self, text: Sequence[int]) -> torch.Tensor:
+        """Positions of a text's tokens. RoBERTa counts from behind its padding id, which itself is not counted."""
+        import torch
+
+        if self.padding is None:
+            return torch.arange(len(text))
+        counted = torch.tensor(text) != self.padding
+        return counted.cumsum(0) * counted + self.padding
 
     def _attend(self, qkv: torch.Tensor, lengths: Sequence[int], first_only: bool) -> torch.Tensor:
         """Attention within each text: texts of one length go together, so nothing is masked."""
@@ -255,35 +292,3 @@ def on_device(device: str) -> str:
     if device != "auto":
         return device
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-# --- what was computed is kept ---
-
-
-class Kept(Generic[T]):
-    """Results by text, each computed once, the least recently used forgotten beyond ``limit`` bytes (as ``size`` counts)."""
-
-    def __init__(self, size: Callable[[T], int], limit: int) -> None:
-        self._size, self._limit, self._held = size, limit, 0
-        self._results: OrderedDict[bytes, T] = OrderedDict()
-        self._lock = RLock()
-
-    def get(self, texts: Sequence[str], compute: Callable[[list[str]], Sequence[T]]) -> list[T]:
-        """The result of each text, ``compute`` being called once with those that are not held."""
-        keys = [blake2b(t.encode("utf-8", "surrogatepass"), digest_size=16).digest() for t in texts]
-        with self._lock:
-            found = {k: self._results[k] for k in keys if k in self._results}
-            new = {k: t for k, t in zip(keys, texts, strict=True) if k not in found}
-            if new:
-                found.update(zip(new, compute(list(new.values())), strict=True))
-            for key in new:
-                self._results[key] = found[key]
-                self._held += self._size(found[key])
-            for key in keys:
-                self._results.move_to_end(key)
-            while self._held > self._limit:
-                self._held -= self._size(self._results.popitem(last=False)[1])
-        return [found[k] for k in keys]
-
-    def __len__(self) -> int:
-        return len(self._results)

@@ -9,22 +9,15 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
+from functools import lru_cache
 from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
 from radbench.metrics.base import Card, Mean, State, one_of, references, said
-from radbench.metrics.clinical.radgraph_checkpoint import (
-    Settings,
-    checkpoint_folder,
-    encoder_folder,
-    fingerprint,
-)
+from radbench.metrics.clinical.radgraph_checkpoint import Checkpoint
 from radbench.metrics.clinical.radgraph_rewards import REWARDS, Entities, Entity, Reward
-from radbench.metrics.clinical.weights import home
+from radbench.metrics.clinical.weights import absent_packages
 
 from radbench.errors import ConfigError
 from radbench.records import Prediction, Target, Text
@@ -61,22 +54,15 @@ _BLOCK = 64  # texts whose token vectors are in memory at once
 
 
 class Annotator:
-    """A RadGraph model over a checkpoint folder: annotates texts, each once, of like length together.
+    """A RadGraph model over a checkpoint: annotates texts, each once, of like length together.
 
     Graphs of the reports seen last are kept. Raises ConfigError where the checkpoint does not fit.
     """
 
-    def __init__(self, folder: Path, model: Model, device: str) -> None:
+    def __init__(self, checkpoint: Checkpoint, model: Model, device: str) -> None:
         from radbench.metrics.clinical.dygie import Dygie
 
-        settings = Settings.read(folder, model)
-        encoder, tokenizer = (encoder_folder(folder, name) for name in (settings.encoder, settings.tokenizer))
-        if encoder is None or tokenizer is None:
-            raise ConfigError(
-                f"the encoder {settings.encoder} of {folder} is not on this machine",
-                remedy=f"radbench fetch weights {model}",
-            )
-        self._model = Dygie(folder, model, encoder, tokenizer, device)
+        self._model = Dygie(checkpoint, device)
         self._tokens = tokens_radgraph if model == "radgraph" else tokens_xl
         self._known: OrderedDict[str, Entities] = OrderedDict()
         self._lock = Lock()
@@ -113,10 +99,14 @@ def _entities(
     return out
 
 
-@cache
-def annotator(folder: Path, model: Model, device: str) -> Annotator:
-    """The annotator of a checkpoint, loaded once a process and shared by all rewards."""
-    return Annotator(folder, model, device)
+def annotator(checkpoint: Checkpoint, model: Model, device: str) -> Annotator:
+    """The annotator of a checkpoint, loaded once a process and again where its files have changed; all rewards share it."""
+    return _annotator(checkpoint, model, device, checkpoint.fingerprint())
+
+
+@lru_cache(maxsize=3)
+def _annotator(checkpoint: Checkpoint, model: Model, device: str, mark: str) -> Annotator:
+    return Annotator(checkpoint, model, device)
 
 
 # --- metric ---
@@ -175,27 +165,18 @@ class RadGraphF1(Mean):
         reports = list(reports)
         if not reports:
             return {}
-        if reason := self.unavailable():
-            raise ConfigError(f"RadGraph cannot annotate: {reason}")
-        folder = checkpoint_folder(self.model, self.weights)
-        assert folder is not None
-        return annotator(folder, self.model, self._device())(reports)
+        if absent := absent_packages("torch", "transformers"):
+            raise ConfigError(f"RadGraph cannot annotate: {absent}")
+        return annotator(Checkpoint.find(self.model, self.weights), self.model, self._device())(reports)
 
     def unavailable(self) -> str | None:
-        absent = [name for name in ("torch", "transformers") if find_spec(name) is None]
-        if absent:
-            return f"{' and '.join(absent)} not installed: pip install 'radbench[clinical]'"
-        fetch = f"radbench fetch weights {self.model}"
-        folder = checkpoint_folder(self.model, self.weights)
-        if folder is None:
-            place = self.weights or home() / self.model
-            return f"no weights of {self.model} (config.json, vocabulary/, weights.th) in {place}: {fetch}"
+        if absent := absent_packages("torch", "transformers"):
+            return absent
         try:
-            settings = Settings.read(folder, self.model)
+            Checkpoint.find(self.model, self.weights)
         except ConfigError as error:
-            return f"{error.message}: {error.remedy}"
-        absent = [name for name in (settings.encoder, settings.tokenizer) if encoder_folder(folder, name) is None]
-        return f"no config and tokeniser of the encoder {absent[0]}: {fetch}" if absent else None
+            return f"{error.message}; {error.remedy}"
+        return None
 
     def signature(self, state: State) -> str:
         tokens = "radgraph" if self.model == "radgraph" else "wordpunct-xl"
@@ -203,8 +184,10 @@ class RadGraphF1(Mean):
         return f"radgraph|reward:{self.reward}|model:{self.model}|weights:{weights}|tok:{tokens}|empty:0|best|v:1"
 
     def _weights(self) -> str:
-        folder = checkpoint_folder(self.model, self.weights)
-        return "absent" if folder is None else fingerprint(folder)
+        try:
+            return Checkpoint.find(self.model, self.weights).fingerprint()
+        except ConfigError:
+            return "absent"
 
     def _device(self) -> str:
         import torch

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-from radbench.metrics.clinical.weights import caches, home
+from radbench.metrics.clinical import fingerprints
+from radbench.metrics.clinical.weights import BERT_VOCABULARY, caches, complete, find, missing
 
 from radbench.errors import ConfigError
+
+LAYOUT = (("config.json",), ("vocabulary",), ("weights.th",))
+ENCODER = (("config.json",), *BERT_VOCABULARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,9 @@ class Settings:
             return cls(
                 encoder=embedder["model_name"],
                 tokenizer=pieces["model_name"],
-                max_pieces=pieces.get("max_length"),
-                max_span_width=reader["max_span_width"],
-                spans_per_word=modules["relation"]["spans_per_word"],
+                max_pieces=None if (pieces_limit := pieces.get("max_length")) is None else int(pieces_limit),
+                max_span_width=int(reader["max_span_width"]),
+                spans_per_word=float(modules["relation"]["spans_per_word"]),
                 dataset=dataset,
                 entities=_labels(folder / "vocabulary" / f"{dataset}__ner_labels.txt")[1:],
                 relations=_labels(folder / "vocabulary" / f"{dataset}__relation_labels.txt"),
@@ -68,13 +71,46 @@ def unreadable(folder: Path, why: str) -> ConfigError:
     return ConfigError(f"{folder} is no RadGraph checkpoint that we can run: {why}", remedy=remedy)
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint on this machine: its folder, what it says, and the folders of its encoder's config and tokeniser."""
+
+    folder: Path
+    settings: Settings
+    encoder: Path
+    tokenizer: Path
+
+    @classmethod
+    def find(cls, model: str, weights: str = "") -> Checkpoint:
+        """The checkpoint of a model. Raises ConfigError where a part is missing or cannot be read."""
+        if (folder := checkpoint_folder(model, weights)) is None:
+            what, _, how = missing(model, LAYOUT, weights).partition("; ")
+            raise ConfigError(what, remedy=how)
+        settings = Settings.read(folder, model)
+        encoder, tokenizer = (encoder_folder(folder, name) for name in (settings.encoder, settings.tokenizer))
+        if encoder is None or tokenizer is None:
+            name = settings.tokenizer if encoder else settings.encoder
+            raise ConfigError(
+                f"config and vocabulary of {name}, the encoder of {model}, not found beside {folder} or in the usual caches",
+                remedy=f"radbench fetch weights {model}",
+            )
+        return cls(folder, settings, encoder, tokenizer)
+
+    def fingerprint(self) -> str:
+        """Twelve hex digits that name all files that decide an annotation, however their folders are called."""
+        files = [self.folder / "config.json", self.folder / "weights.th"]
+        files += self.folder.glob("vocabulary/*_labels.txt")
+        for folder in dict.fromkeys((self.encoder, self.tokenizer)):
+            files += fingerprints.present(folder)
+        return fingerprints.fingerprint(files)
+
+
 def checkpoint_folder(model: str, weights: str = "") -> Path | None:
     """The folder of a model's checkpoint: in ``weights`` if given, else where radbench or the radgraph package keeps it."""
-    if weights:
-        candidates = [Path(weights).expanduser(), Path(weights).expanduser() / model]
-    else:
-        candidates = [home() / model, caches() / "radgraph" / "0.1.18" / model]
-    return next((c for c in candidates if (c / "weights.th").is_file() and (c / "config.json").is_file()), None)
+    if (found := find(model, LAYOUT, weights)) is not None or weights:
+        return found
+    package = caches() / "radgraph" / "0.1.18" / model
+    return package if complete(package, LAYOUT) else None
 
 
 def encoder_folder(folder: Path, name: str) -> Path | None:
@@ -83,32 +119,6 @@ def encoder_folder(folder: Path, name: str) -> Path | None:
     Looked for beside the checkpoint (``encoder/``), at the path that ``name`` is, where ``radbench fetch weights`` puts
     them, and in the Hugging Face cache.
     """
-    last = name.rstrip("/").rpartition("/")[2]
-    for place in (folder / "encoder", Path(name), folder.parent / last, home() / last):
-        if (place / "config.json").is_file():
-            return place
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        config, *words = (try_to_load_from_cache(name, f) for f in ("config.json", "vocab.txt", "tokenizer.json"))
-    except HFValidationError:  # a path that is not on this machine
-        return None
-    return Path(config).parent if isinstance(config, str) and any(isinstance(w, str) for w in words) else None
-
-
-def fingerprint(folder: Path) -> str:
-    """Twelve hex digits that name the weights and label sets of a checkpoint, however its folder is called."""
-    stat = (folder / "weights.th").stat()
-    return _digest(folder, stat.st_size, stat.st_mtime_ns)
-
-
-@cache
-def _digest(folder: Path, size: int, modified: int) -> str:  # the last two: another file is another key
-    from hashlib import file_digest, sha256
-
-    digest = sha256()
-    for file in (folder / "weights.th", *sorted(folder.glob("vocabulary/*_labels.txt"))):
-        with file.open("rb") as stream:
-            digest.update(file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:12]
+    name = name.rstrip("/")
+    places = (folder / "encoder", Path(name), folder.parent / name.rpartition("/")[2])
+    return next((p for p in places if complete(p, ENCODER)), None) or find(name, ENCODER)

@@ -1,4 +1,4 @@
-"""Where the weights of the clinical metrics are looked for, what fetches them, and the digest that names them.
+"""Where the weights of the clinical metrics are looked for, and what fetches them.
 
 Scoring never downloads: a metric without its weights is unavailable and says what brings them. Only ``radbench fetch
 weights`` calls :func:`fetch`.
@@ -6,27 +6,28 @@ weights`` calls :func:`fetch`.
 
 from __future__ import annotations
 
-import hashlib
+import gzip
 import json
 import os
+import shutil
 import tarfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from radbench.errors import ConfigError, nearest
 
-# A requirement is a set of file names of which one must be there.
+# A requirement is a set of file names of which one must be there; "a+b" is a file that needs another.
 Needs = tuple[tuple[str, ...], ...]
 BERT_VOCABULARY: Needs = (("vocab.txt", "tokenizer.json"),)
 MODEL: Needs = (
     ("config.json",),
-    ("vocab.json", "vocab.txt", "tokenizer.json"),
+    ("vocab.json+merges.txt", "vocab.txt", "tokenizer.json"),
     ("model.safetensors", "pytorch_model.bin"),
 )
-_FILES = {"config.json", "vocab.json", "vocab.txt", "merges.txt", "tokenizer_config.json", "tokenizer.json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,24 +132,40 @@ def places(name: str, folder: str = "") -> list[Path]:
 def find(name: str, needs: Needs, folder: str = "") -> Path | None:
     """The first folder that has all files of ``needs``, or None."""
 
-    def complete(place: Path) -> bool:
-        return all(any((place / file).exists() for file in files) for files in needs)
-
     own = places(name, folder)
-    if (found := next((p for p in own if complete(p)), None)) is not None or folder:
+    if (found := next((p for p in own if complete(p, needs)), None)) is not None or folder:
         return found
-    return next((p for p in _hub_cache(name, needs) if complete(p)), None)
+    return next((p for p in _hub_cache(name, needs) if complete(p, needs)), None)
+
+
+def complete(place: Path, needs: Needs) -> bool:
+    """Whether a folder has all files of ``needs``."""
+    return not _absent(place, needs)
+
+
+def _absent(place: Path, needs: Needs) -> list[str]:
+    """The requirements that a folder does not meet, in words."""
+    return [
+        " or ".join(files)
+        for files in needs
+        if not any(all((place / part).exists() for part in file.split("+")) for file in files)
+    ]
 
 
 def missing(name: str, needs: Needs, folder: str = "") -> str:
-    """One sentence: what was not found, where, and the command that brings it."""
-    files = ", ".join(" or ".join(f) for f in needs)
-    where = ", ".join(str(p) for p in places(name, folder)) + ("" if folder else " and the Hugging Face cache")
-    known = KNOWN.get(name)
-    how = f"radbench fetch weights {name}" if known else f"download the repository {name}"
-    return (
-        f"{name} not found: no folder with {files} in {where}; {how}, or give the folder that has it as weights=FOLDER"
-    )
+    """One short sentence: what was not found, where, and the command that brings it."""
+    begun = next((p for p in places(name, folder) if 0 < len(_absent(p, needs)) < len(needs)), None)
+    if begun:
+        what = f"{begun} has no {', '.join(_absent(begun, needs))}"
+    else:
+        what = f"{name} not found in {folder or home()}{'' if folder else ' or the usual caches'}"
+    return f"{what}; {_how(name, folder)}"
+
+
+def _how(name: str, folder: str = "") -> str:
+    if name in KNOWN:
+        return f"radbench fetch weights {name}" + (f" --out {folder}" if folder else "")
+    return f"download the repository {name} and give its folder as weights=FOLDER"
 
 
 def absent_packages(*modules: str) -> str | None:
@@ -163,50 +180,6 @@ def required(name: str, needs: Needs, folder: str = "") -> Path:
         message, _, remedy = missing(name, needs, folder).partition("; ")
         raise ConfigError(message, remedy=remedy)
     return found
-
-
-def present(folder: Path, *names: str) -> list[Path]:
-    """The files of a model folder that decide its numbers; ``names`` are further ones beside config and vocabulary."""
-    return sorted(p for n in {*_FILES, *names} if (p := folder / n).is_file())
-
-
-def fingerprint(files: Sequence[Path]) -> str:
-    """12 hexadecimal digits of the SHA-256 over the names and full SHA-256 digests of files: weights by content."""
-    joined = "".join(f"{p.name}:{_digest(p)}\n" for p in sorted(files, key=lambda p: p.name))
-    return hashlib.sha256(joined.encode()).hexdigest()[:12]
-
-
-def _digest(path: Path) -> str:
-    status = path.stat()
-    return _content_digest(str(path.resolve()), status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=256)
-def _content_digest(path: str, size: int, mtime: int) -> str:
-    """SHA-256 of a file, remembered across processes by path, size and time: a checkpoint takes seconds to read."""
-    memory = home() / "digests.json"
-    key = f"{path}|{size}|{mtime}"
-    try:
-        remembered = json.loads(memory.read_text())
-    except (OSError, ValueError):
-        remembered = {}
-    if isinstance(remembered, dict) and isinstance(remembered.get(key), str):
-        return str(remembered[key])
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if size > 10_000_000 and isinstance(remembered, dict):
-        _remember(memory, {**remembered, key: digest})
-    return digest
-
-
-def _remember(memory: Path, digests: dict[str, str]) -> None:
-    draft = memory.with_name(f"{memory.name}.{os.getpid()}")
-    try:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(digests))
-        draft.replace(memory)
-    except OSError:  # a home that cannot be written only costs the seconds again
-        return
 
 
 def fetch(name: str, folder: str = "") -> list[Path]:
@@ -227,7 +200,7 @@ def fetch(name: str, folder: str = "") -> list[Path]:
     for file in weights.files:
         path = _download(weights.repository, file, target)
         if file.endswith(".tar.gz"):
-            _unpack(path, target)
+            _unpack(path, target, weights.needs)
     done = [target]
     for other in weights.brings:
         done += fetch(other, str(root))
@@ -254,14 +227,27 @@ def _download(repository: str, file: str, target: Path) -> Path:
         ) from error
 
 
-def _unpack(archive: Path, target: Path) -> None:
-    try:
-        with tarfile.open(archive) as tar:
-            tar.extractall(target, filter="data")  # refuses members outside the folder
-    except (tarfile.TarError, OSError) as error:
-        raise ConfigError(
-            f"{archive} cannot be unpacked: {error}", remedy=f"delete {archive} and fetch again"
-        ) from error
+def _unpack(archive: Path, target: Path, needs: Needs) -> None:
+    """Put what an archive holds, with or without a folder around it, into ``target``: all of it or nothing."""
+    remedy = f"delete {archive} and fetch again"
+    target.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".unpacking-", dir=target) as draft:
+        try:
+            with gzip.open(archive) as stream:
+                with tarfile.open(fileobj=stream, mode="r|") as tar:
+                    tar.extractall(draft, filter="data")  # refuses members outside the folder
+                while stream.read(1 << 20):  # to the end, where the checksum is
+                    pass
+        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+            raise ConfigError(f"{archive} cannot be unpacked: {error}", remedy=remedy) from error
+        root = Path(draft)
+        inside = next((p for p in (root, *filter(Path.is_dir, root.iterdir())) if complete(p, needs)), None)
+        if inside is None:
+            raise ConfigError(f"{archive} has no {', '.join(_absent(root, needs))}", remedy=remedy)
+        for member in inside.iterdir():
+            if (place := target / member.name).is_dir():
+                shutil.rmtree(place)
+            member.replace(place)
     archive.unlink()
 
 

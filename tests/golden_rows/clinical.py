@@ -121,9 +121,10 @@ def _bertscore_mean(run: str) -> Iterator[float]:
 def _bertscore_rows() -> Iterator[Row]:
     for run in load("bertscore_tiny_golden")["runs"]:
         original = "bert-score 0.3.13, transformers 4.57.6"
+        note = ", compared before rescaling" if "rescaled" in run else ""
         for part in "PRF":
             yield Row(
-                "bertscore_tiny_golden", (f"runs/{run}/{part}",), f"bertscore {part}, {run}", original, 1e-6,
+                "bertscore_tiny_golden", (f"runs/{run}/{part}",), f"bertscore {part}, {run}{note}", original, 1e-6,
                 lambda r=run, p=part: _bertscore(r, p),
             )  # fmt: skip
         yield Row(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,10 @@ import pytest
 from golden_rows import GOLDEN
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from radbench.metrics.clinical.bertscore import (
-    BASELINES,
-    DEFAULT,
-    BertScore,
-    Idf,
-    Matcher,
-    baseline,
-    bertscore,
-    match,
-    matcher,
-    rescaled,
-)
-from radbench.metrics.clinical.encoders import Encoder, Kept, packs
+from radbench.metrics.clinical.bertscore import BASELINES, DEFAULT, BertScore, baseline, bertscore, rescaled
+from radbench.metrics.clinical.bertscore_match import Idf, Matcher, _matcher, match, matcher
+from radbench.metrics.clinical.encoders import Encoder, load_state, model_file, packs
+from radbench.metrics.clinical.kept import Kept
 from radbench.metrics.clinical.subwords import load_tokens
 
 from radbench.errors import ConfigError
@@ -42,7 +34,8 @@ NUMBERS = BASELINES[DEFAULT, 5]
 WORDS = """the heart is normal in size lungs are clear no effusion or pneumothorax seen mild right basilar opacity 3 mm
 nodule unchanged since prior Impression: Findings Small pleural thickening.""".split()
 ODD = [
-    "", " ", "\n", "\t x", "normal  heart", "café Ünïcode", "心臓", "🙂", "<s> in text </s>", "a<mask> b", "No.\nNo!", "'s 're",
+    "", " ", "\n", "\t x", "normal  heart", "café Ünïcode", "心臓", "🙂", "<s> in text </s>", "a<mask> b",
+    "heart <pad> lungs", "<pad><pad>", "No.\nNo!", "'s 're",
     "   leading and trailing   ", "\u00a0nbsp", "\x1c file", "x" * 300, "1,234.5 cm/s", "\u2028line", "e\u0301",
 ]  # fmt: skip
 
@@ -157,14 +150,13 @@ def test_the_best_of_several_references_counts_by_part() -> None:
 @pytest.mark.parametrize("layers", [0, 1, 3])
 def test_hidden_states_equal_transformers(kind: str, layers: int, models: dict[str, str]) -> None:
     transformers = pytest.importorskip("transformers")
-    from radbench.metrics.clinical.encoders import load_model_state
     from radbench.metrics.clinical.subwords import read_json
 
     folder = Path(models[kind])
     model = transformers.AutoModel.from_pretrained(folder).eval()
     rng = np.random.default_rng(0)
     batch = [rng.integers(5, 60, n).tolist() for n in (3, 9, 3, 40, 1)]
-    encoder = Encoder(load_model_state(folder), read_json(folder / "config.json"), layers)
+    encoder = Encoder(load_state(model_file(folder)), read_json(folder / "config.json"), layers)
     whole, first = encoder(batch), encoder(batch, first_only=True)
     with torch.no_grad():
         for ids, ours, start in zip(batch, whole, first, strict=True):
@@ -173,11 +165,10 @@ def test_hidden_states_equal_transformers(kind: str, layers: int, models: dict[s
 
 
 def test_checkpoints_with_older_names_and_prefixes_are_read(models: dict[str, str]) -> None:
-    from radbench.metrics.clinical.encoders import load_model_state
     from radbench.metrics.clinical.subwords import read_json
 
     folder = Path(models["bert"])
-    state, config = load_model_state(folder), read_json(folder / "config.json")
+    state, config = load_state(model_file(folder)), read_json(folder / "config.json")
     older = {
         f"module.bert.{k}".replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): v
         for k, v in state.items()
@@ -249,10 +240,10 @@ def test_order_and_batches_change_nothing(order: list[int], cut: int) -> None:
     answers, references = made_pairs(40, seed=8)
     metric = BertScore(TINY, 5, device="cpu")
     rows = rows_of(metric, answers, references)
-    matcher.cache_clear()
+    _matcher.cache_clear()
     mixed = rows_of(metric, [answers[i] for i in order], [references[i] for i in order])
     assert np.abs(mixed - rows[order]).max() < 1e-6
-    matcher.cache_clear()
+    _matcher.cache_clear()
     halves = [rows_of(metric, answers[s], references[s]) for s in (slice(0, cut), slice(cut, 40))]
     assert np.abs(np.concatenate(halves) - rows).max() < 1e-6
 
@@ -333,6 +324,63 @@ def test_without_the_model_it_says_what_brings_it(tmp_path: Path, monkeypatch: p
 def test_a_layer_beyond_the_model_is_named() -> None:
     with pytest.raises(ConfigError, match=r"layer is 9, but .* has 6"):
         Matcher(TINY, 9)
+
+
+def copied(tmp_path: Path) -> Path:
+    folder = tmp_path / "copy"
+    shutil.copytree(TINY, folder)
+    folder.chmod(0o755)
+    for file in folder.iterdir():
+        file.chmod(0o644)
+    return folder
+
+
+def lines_of(content: bytes, share: float) -> bytes:
+    lines = content.split(b"\n")
+    return b"\n".join(lines[: int(len(lines) * share)])
+
+
+def one_piece_less(content: bytes) -> bytes:
+    return json.dumps({k: v for k, v in json.loads(content).items() if v != 599}).encode()
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "named"),
+    [("model.safetensors", lambda b: b[: len(b) // 2], "model.safetensors"),
+     ("model.safetensors", lambda b: b"<html>404</html>", "model.safetensors"), ("merges.txt", lambda b: b"", "merges.txt"),
+     ("merges.txt", lambda b: b"<html>\n404\n</html>", "merges.txt"), ("merges.txt", lambda b: lines_of(b, 0.9), "merges.txt"),
+     ("vocab.json", lambda b: b[: len(b) // 2], "vocab.json"), ("vocab.json", lambda b: b"[1, 2]", "vocab.json"),
+     ("vocab.json", one_piece_less, "vocab.json"),
+     ("config.json", lambda b: b"[1, 2]", "config.json"), ("tokenizer_config.json", lambda b: b"null", "tokenizer_config"),
+     ("config.json", lambda b: b.replace(b'"num_attention_heads": 4', b'"num_attention_heads": 5'), "5 attention heads"),
+     ("config.json", lambda b: b.replace(b'"num_attention_heads": 4', b'"num_attention_heads": "x"'), "num_attention_heads")],
+)  # fmt: skip
+def test_a_damaged_model_is_one_clear_error(file: str, change: Any, named: str, tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    before = (folder / file).read_bytes()
+    (folder / file).write_bytes(change(before))
+    assert (folder / file).read_bytes() != before
+    with pytest.raises(ConfigError, match=named) as error:
+        Matcher(str(folder), 5)
+    assert "fetch" in error.value.remedy and "\n" not in error.value.message
+
+
+def test_vocab_json_alone_is_no_vocabulary(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    (folder / "merges.txt").unlink()
+    assert "merges.txt" in str(BertScore("distilroberta-base", 5, weights=str(folder)).unavailable())
+
+
+def test_files_that_change_while_running_are_read_again(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = copied(tmp_path)
+    metric = BertScore(str(folder), 5, device="cpu")
+    before, named = rows_of(metric, ["heart"], ["lungs clear"]), metric.signature(())
+    state = load_file(folder / "model.safetensors")
+    save_file({k: v.flip(0) if "word_embeddings" in k else v for k, v in state.items()}, folder / "model.safetensors")
+    assert metric.signature(()) != named
+    assert not np.array_equal(rows_of(metric, ["heart"], ["lungs clear"]), before)
 
 
 def test_another_architecture_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,9 +17,7 @@ from radbench.metrics.clinical.chexbert import (
     ChexbertAccuracy,
     ChexbertF1,
     ChexbertVector,
-    Labeler,
     chexbert_report,
-    labeler,
 )
 from radbench.metrics.clinical.chexbert_labels import (
     binary_labels,
@@ -29,6 +28,7 @@ from radbench.metrics.clinical.chexbert_labels import (
     mentions,
     report,
 )
+from radbench.metrics.clinical.chexbert_model import Labeler, _labeler, labeler
 from radbench.metrics.findings.observations import FIVE
 
 from radbench.errors import ConfigError
@@ -244,7 +244,7 @@ def test_counts_are_additive_whatever_the_order_and_the_cut(seed: int, n: int, d
         whole, counts(true[:cut], said[:cut]).sum(axis=0) + counts(true[cut:], said[cut:]).sum(axis=0)
     )
     assert np.array_equal(whole, counts(true[order], said[order]).sum(axis=0))
-    assert from_counts(whole, "weighted") == pytest.approx(label_scores(true, said, "weighted"))
+    assert from_counts(whole, "weighted") == pytest.approx(label_scores(true, said, "weighted"), abs=1e-9)
 
 
 METRICS = [
@@ -265,7 +265,7 @@ def test_order_and_batches_change_nothing_and_failures_never_raise(metric: Any, 
     order = np.random.default_rng(0).permutation(70)
     shuffled = metric.rows(predictions([answers[i] for i in order]), targets([references[i] for i in order]), ())
     assert np.abs(shuffled - rows[order]).max() < 1e-6
-    labeler.cache_clear()  # so that the halves are computed in packs of their own
+    _labeler.cache_clear()  # so that the halves are computed in packs of their own
     halves = [metric.rows(predictions(answers[s]), targets(references[s]), ()) for s in (slice(0, 33), slice(33, 70))]
     assert np.abs(np.concatenate(halves) - rows).max() < 1e-6
     assert point(Measure(metric, (), shuffled)) == pytest.approx(point(Measure(metric, (), rows)), abs=1e-6)
@@ -288,10 +288,14 @@ def test_equal_reports_score_as_a_perfect_original(tiny: Path) -> None:
     texts = reports(50, seed=13)
     truth = binary_labels(labeler(str(tiny), device="cpu").classes(texts))
     expected = report(truth, truth)["macro avg"]["f1-score"]
-    assert value(ChexbertF1(average="macro", weights=str(tiny), device="cpu"), texts, texts) == pytest.approx(expected)
-    assert value(ChexbertVector(weights=str(tiny), device="cpu"), texts, texts) == pytest.approx(1.0, abs=1e-7)
+    assert value(ChexbertF1(average="macro", weights=str(tiny), device="cpu"), texts, texts) == pytest.approx(
+        expected, abs=1e-9
+    )
+    assert value(ChexbertVector(weights=str(tiny), device="cpu"), texts, texts) == pytest.approx(1.0, abs=1e-9)
     assert exact_match(truth, truth).all()
-    assert chexbert_report(texts, texts, weights=str(tiny))["macro avg"]["f1-score"] == pytest.approx(expected)
+    assert chexbert_report(texts, texts, weights=str(tiny))["macro avg"]["f1-score"] == pytest.approx(
+        expected, abs=1e-9
+    )
 
 
 def test_of_several_references_the_closest_counts(tiny: Path) -> None:
@@ -301,7 +305,7 @@ def test_of_several_references_the_closest_counts(tiny: Path) -> None:
         ChexbertAccuracy(14, weights=str(tiny), device="cpu"),
     ):
         rows = metric.rows(predictions([texts[0]]), [Text((texts[1], texts[0], texts[2]))], ())
-        assert rows[0, 0] == pytest.approx(1.0)
+        assert rows[0, 0] == pytest.approx(1.0, abs=1e-9)
 
 
 def test_equal_texts_are_computed_once(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -361,6 +365,56 @@ def test_damaged_weights_are_one_clear_error(content: Any, message: str, tiny: P
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
     with pytest.raises(ConfigError, match=message):
         Labeler(str(tmp_path))
+
+
+def copied(tiny: Path, tmp_path: Path) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path / "copy"
+    shutil.copytree(tiny, folder)
+    return folder, torch.load(folder / "chexbert/chexbert.pth", weights_only=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "message"),
+    [("linear_heads.3.weight", (4, 7), "linear_heads.3.weight"), ("linear_heads.13.bias", (4,), "linear_heads.13.bias"),
+     ("bert.embeddings.word_embeddings.weight", (10, 32), "400 pieces, but the model has embeddings of 10"),
+     ("bert.embeddings.position_embeddings.weight", (100, 32), "positions for 100 tokens"),
+     ("bert.encoder.layer.1.attention.self.key.weight", (32, 16), "attention.self.key.weight"),
+     ("bert.encoder.layer.0.output.dense.bias", (7,), "output.dense.bias")],
+)  # fmt: skip
+def test_tensors_of_another_shape_are_one_clear_error(
+    name: str, tensor: tuple[int, ...], message: str, tiny: Path, tmp_path: Path
+) -> None:
+    folder, state = copied(tiny, tmp_path)
+    assert f"module.{name}" in state["model_state_dict"]
+    state["model_state_dict"][f"module.{name}"] = torch.zeros(*tensor)
+    torch.save(state, folder / "chexbert/chexbert.pth")
+    with pytest.raises(ConfigError, match=message) as error:
+        Labeler(str(folder))
+    assert "fetch" in error.value.remedy and str(folder) in error.value.message
+
+
+@pytest.mark.parametrize("share", [0.5, 0.99])
+def test_a_vocabulary_cut_short_is_refused(share: float, tiny: Path, tmp_path: Path) -> None:
+    file = copied(tiny, tmp_path)[0] / "bert-base-uncased/vocab.txt"
+    content = file.read_text(encoding="utf-8")
+    file.write_text(content[: int(len(content) * share)], encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"vocab\.txt has \d+ pieces, but the model has embeddings of 400"):
+        Labeler(str(tmp_path / "copy"))
+
+
+def test_attention_heads_must_divide_the_width(tiny: Path, tmp_path: Path) -> None:
+    file = copied(tiny, tmp_path)[0] / "bert-base-uncased/config.json"
+    file.write_text(file.read_text().replace('"num_attention_heads": 4', '"num_attention_heads": 5'))
+    with pytest.raises(ConfigError, match="5 attention heads do not divide the 32 columns"):
+        Labeler(str(tmp_path / "copy"))
+
+
+def test_what_torch_says_of_a_file_is_not_repeated(tiny: Path, tmp_path: Path) -> None:
+    folder, _ = copied(tiny, tmp_path)
+    (folder / "chexbert/chexbert.pth").write_bytes(b"<html>404</html>")
+    with pytest.raises(ConfigError) as error:
+        Labeler(str(folder))
+    assert error.value.message.endswith("no checkpoint that can be loaded safely: UnpicklingError")
 
 
 def test_a_pickle_of_code_is_refused(tiny: Path, tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_it_is_computed_through_the_registry_from_texts(tmp_path: Path, monkeypa
         collapsed = [[" ".join(filter(None, t.split(" "))) for t in side] for side in made]
         expected = bertscore(*collapsed, str(tmp_path / "distilroberta-base"), 5, texts, BASELINES[DEFAULT, 5])
         overlap = np.array([overlapping(h, r) for h, r in zip(*made, strict=True)])
-        assert rows[:, 0] == pytest.approx(radcliq(overlap, expected[:, 2], overlap, 0.0), abs=1e-5)
+        assert rows[:, 0] == pytest.approx(radcliq(overlap, expected[:, 2], overlap, 0.0), abs=1e-9)
         stored = tuple(json.loads(json.dumps(metric.stored(state))))
         assert metric.signature(stored) == metric.signature(state)
         assert metric.unavailable() is None
@@ -228,6 +228,21 @@ def test_the_signature_names_version_protocol_and_inputs(told: None) -> None:
 def test_it_is_unavailable_with_the_reason_of_its_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RadCliQ, "inputs", lambda self: (Told(0, 0), Told(2, 2)))
     assert RadCliQ().unavailable() == "semb not found; radbench fetch weights chexbert"
+
+
+def test_what_it_lacks_is_said_shortly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("torch", "tokenizers", "safetensors", "transformers"):
+        pytest.importorskip(module)
+    from radbench.metrics.clinical import weights
+
+    monkeypatch.setattr(weights, "_hub_cache", lambda name, needs: [])
+    monkeypatch.setattr(weights, "caches", lambda: tmp_path)
+    reasons = [reason for m in RadCliQ().inputs() if (reason := m.unavailable())]
+    place = f"{tmp_path}/radbench/weights or the usual caches"
+    assert reasons == [
+        f"{name} not found in {place}; radbench fetch weights {name}"
+        for name in ("radgraph", "distilroberta-base", "chexbert")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from radbench.metrics.clinical import radgraph as ours
 from radbench.metrics.clinical import radgraph_rewards as rewards
-from radbench.metrics.clinical.dygie import batches, fold, span_grid
-from radbench.metrics.clinical.radgraph_checkpoint import Settings
+from radbench.metrics.clinical.dygie import batches, fold
+from radbench.metrics.clinical.dygie_heads import span_grid
+from radbench.metrics.clinical.radgraph_checkpoint import Checkpoint, Settings, encoder_folder
 
 from radbench.errors import ConfigError
 from radbench.records import Failure, Prediction, Text
@@ -61,6 +63,7 @@ def encoder(kind: str, folder: Path, size: Mapping[str, int]) -> Any:
     words = sorted({w.lower() for p in PHRASES[::2] for w in p.split()})
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     vocabulary = list(dict.fromkeys([*specials, *LETTERS, *(f"##{c}" for c in LETTERS), *words]))
+    vocabulary += [f"[unused{i}]" for i in range(size.get("vocab_size", 0) - len(vocabulary))]
     if kind == "bert":
         (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
         config = BertConfig(**{"vocab_size": len(vocabulary), **size})
@@ -288,7 +291,7 @@ def test_scores_of_500_pairs_equal_the_package(
         found = ours.radgraph_f1(hyps, refs, reward, weights=str(root), device="cpu")
         assert max(abs(a - b) for a, b in zip(found, values, strict=True)) < 1e-12
         assert sum(0 < f < 1 for f in found) > 20
-    ours.annotator.cache_clear()
+    ours._annotator.cache_clear()
 
 
 def random_graph(rng: random.Random) -> dict[str, Any]:
@@ -401,11 +404,11 @@ def test_order_and_batches_do_not_matter(small: Path) -> None:
     m = metric(small)
     predictions, targets = pairs(30)
     whole = m.rows(predictions, targets, ())
-    ours.annotator.cache_clear()
+    ours._annotator.cache_clear()
     order = random.Random(0).sample(range(30), 30)
     shuffled = m.rows([predictions[i] for i in order], [targets[i] for i in order], ())
     assert np.array_equal(shuffled, whole[order])
-    ours.annotator.cache_clear()
+    ours._annotator.cache_clear()
     halves = [m.rows(predictions[h], targets[h], ()) for h in (slice(0, 7), slice(7, 30))]
     assert np.array_equal(np.concatenate(halves), whole)
 
@@ -429,9 +432,9 @@ def test_the_best_of_several_references_counts(small: Path) -> None:
 
 
 def test_a_text_is_annotated_once(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours.annotator.cache_clear()
+    ours._annotator.cache_clear()
     seen: list[int] = []
-    annotate = ours.annotator(small / "radgraph", "radgraph", "cpu")
+    annotate = ours.annotator(Checkpoint.find("radgraph", str(small)), "radgraph", "cpu")
     extract = annotate._model.extract
     monkeypatch.setattr(annotate._model, "extract", lambda texts: seen.append(len(texts)) or extract(texts))
     monkeypatch.setattr(ours, "_CACHE_SIZE", 5)
@@ -466,6 +469,12 @@ def test_unavailable_says_what_to_fetch(small: Path, tmp_path: Path, monkeypatch
     place.parent.mkdir(parents=True)
     place.symlink_to(small / "radgraph")
     assert ours.RadGraphF1().unavailable() is None
+    (tmp_path / "incomplete").mkdir()
+    (tmp_path / "incomplete/weights.th").touch()
+    reason = metric(tmp_path / "incomplete").unavailable()
+    assert reason == (
+        f"{tmp_path}/incomplete has no config.json, vocabulary; radbench fetch weights radgraph --out {tmp_path}/incomplete"
+    )
 
 
 def edited(small: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
@@ -478,6 +487,78 @@ def edited(small: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None]
     change(changed)
     (folder / "config.json").write_text(json.dumps(changed))
     return folder
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "other"), [("reader", "max_span_width", 2), ("relation", "spans_per_word", 0.05)]
+)
+def test_a_changed_configuration_is_another_signature_and_other_annotations(
+    small: Path, tmp_path: Path, section: str, name: str, other: float
+) -> None:
+    def changed(c: dict[str, Any]) -> None:
+        (c["dataset_reader"] if section == "reader" else c["model"]["modules"]["relation"])[name] = other
+
+    before, after = metric(small), metric(edited(small, tmp_path, changed))
+    assert before.annotate(reports(6, seed=1)) != after.annotate(reports(6, seed=1))
+    assert before.signature(()) != after.signature(())
+
+
+def copied(small: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A copy of the checkpoint with its encoder beside, and the folder of the latter."""
+    folder = edited(small, tmp_path, lambda c: None)
+    shutil.copytree(small / "encoder", folder / "encoder")
+    return folder, folder / "encoder"
+
+
+def test_files_that_change_while_running_are_read_again(small: Path, tmp_path: Path) -> None:
+    folder, encoder_files = copied(small, tmp_path)
+    m, text = metric(folder), reports(1, seed=2)[0]
+    before, named = m.annotate([text]), m.signature(())
+    lines = (encoder_files / "vocab.txt").read_text().split("\n")
+    (encoder_files / "vocab.txt").write_text("\n".join([*lines[:5], *lines[5:-1][::-1], ""]))
+    assert m.signature(()) != named
+    assert m.annotate([text]) != before
+
+
+def test_an_encoder_without_vocabulary_is_none(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "encoder").mkdir()
+    shutil.copy(small / "encoder/config.json", tmp_path / "encoder")
+    assert encoder_folder(tmp_path, "no/such-encoder") is None
+    (tmp_path / "encoder/vocab.txt").touch()
+    assert encoder_folder(tmp_path, "no/such-encoder") == tmp_path / "encoder"
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("vocab.txt", lambda b: b[: len(b) // 2]), ("vocab.txt", lambda b: b""), ("vocab.txt", lambda b: b"<html>404</html>"),
+     ("vocab.txt", lambda b: bytes(range(256))), ("config.json", lambda b: b[: len(b) // 2]),
+     ("config.json", lambda b: b"[1, 2]"), ("config.json", lambda b: b'{"model_type": "bert", "num_attention_heads": 5}')],
+)  # fmt: skip
+def test_a_damaged_encoder_is_one_clear_error(
+    small: Path, tmp_path: Path, file: str, content: Callable[[bytes], bytes]
+) -> None:
+    folder, encoder_files = copied(small, tmp_path)
+    (encoder_files / file).write_bytes(content((encoder_files / file).read_bytes()))
+    with pytest.raises(ConfigError, match=f"{encoder_files}") as error:
+        metric(folder).annotate(["clear"])
+    assert "fetch" in error.value.remedy
+
+
+def test_heads_of_another_shape_are_one_clear_error(small: Path, tmp_path: Path) -> None:
+    folder = edited(small, tmp_path, lambda c: None)
+    weights = torch.load(small / "radgraph/weights.th", weights_only=True)
+    (folder / "weights.th").unlink()
+    torch.save([1, 2], folder / "weights.th")
+    with pytest.raises(ConfigError, match=r"weights\.th holds a list"):
+        metric(folder).annotate(["clear"])
+    for part in ("_ner", "pruner", "_relation_feedforwards", "span_width"):
+        changed = {k: torch.zeros(3, 3) if part in k and k.endswith("0.weight") else v for k, v in weights.items()}
+        if part == "span_width":
+            changed = {k: v[:, :7] if part in k else v for k, v in weights.items()}
+        torch.save(changed, folder / "weights.th")
+        with pytest.raises(ConfigError, match=r"heads in weights\.th do not fit an encoder of 32"):
+            metric(folder).annotate(["clear"])
 
 
 def test_checkpoints_that_do_not_fit_are_refused(small: Path, tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ import os
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from radbench.metrics.clinical import weights
-from radbench.metrics.clinical.weights import BERT_VOCABULARY, KNOWN, MODEL, fetch, find, fingerprint, missing, required
+from radbench.metrics.clinical import fingerprints, weights
+from radbench.metrics.clinical.fingerprints import fingerprint
+from radbench.metrics.clinical.weights import BERT_VOCABULARY, KNOWN, MODEL, fetch, find, missing, required
 
 from radbench.errors import ConfigError
 
@@ -30,7 +32,7 @@ def model(folder: Path, *files: str) -> Path:
     return folder
 
 
-COMPLETE = ("config.json", "vocab.json", "model.safetensors")
+COMPLETE = ("config.json", "vocab.json", "merges.txt", "model.safetensors")
 
 
 def test_the_users_folder_comes_before_other_caches(home: Path, tmp_path: Path) -> None:
@@ -74,9 +76,14 @@ def test_the_hugging_face_cache_is_looked_at_without_a_download(
 def test_what_is_missing_is_said_with_the_command_that_brings_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "_hub_cache", lambda name, needs: [])
     sentence = missing("chexbert", KNOWN["chexbert"].needs)
-    assert str(home / "chexbert") in sentence and sentence.count("\n") == 0
-    assert "radbench fetch weights chexbert" in sentence and "weights=FOLDER" in sentence
+    assert sentence == f"chexbert not found in {home} or the usual caches; radbench fetch weights chexbert"
+    given = missing("chexbert", KNOWN["chexbert"].needs, "/data")
+    assert given == "chexbert not found in /data; radbench fetch weights chexbert --out /data"
     assert "download the repository my/model" in missing("my/model", MODEL, "/data")
+    folder = model(home / "distilroberta-base", "config.json", "vocab.json", "model.safetensors")
+    assert missing("distilroberta-base", MODEL) == (
+        f"{folder} has no vocab.json+merges.txt or vocab.txt or tokenizer.json; radbench fetch weights distilroberta-base"
+    )
     with pytest.raises(ConfigError) as error:
         required("chexbert", KNOWN["chexbert"].needs)
     assert error.value.remedy.startswith("radbench fetch weights chexbert")
@@ -103,11 +110,21 @@ def test_large_files_are_read_once_a_machine(tmp_path: Path, home: Path) -> None
     first = fingerprint([path])
     remembered = json.loads((home / "digests.json").read_text())
     assert list(remembered) == [f"{path}|11000000|{path.stat().st_mtime_ns}"]
-    weights._content_digest.cache_clear()
+    fingerprints._content_digest.cache_clear()
     (home / "digests.json").write_text(json.dumps(dict.fromkeys(remembered, "0" * 64)))
     assert fingerprint([path]) != first  # it was not read again
     os.utime(path, ns=(1, 1))
     assert fingerprint([path]) == first
+
+
+@pytest.mark.parametrize("damaged", ["[1]", "null", "[1", ""])
+def test_a_damaged_memory_is_written_anew(damaged: str, tmp_path: Path, home: Path) -> None:
+    path = tmp_path / "large.pth"
+    path.write_bytes(b"x" * 11_000_000)
+    home.mkdir(parents=True)
+    (home / "digests.json").write_text(damaged)
+    fingerprint([path])
+    assert list(json.loads((home / "digests.json").read_text())) == [f"{path}|11000000|{path.stat().st_mtime_ns}"]
 
 
 def test_a_home_that_cannot_be_written_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,15 +155,15 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     return asked
 
 
-def _archive() -> bytes:
+def _archive(top: str = "", weights_size: int = 7) -> bytes:
     members = {
         "config.json": json.dumps({"model": {"embedder": {"model_name": "someone/radiology-bert"}}}).encode(),
-        "weights.th": b"weights", "vocabulary/labels.txt": b"label",
+        "weights.th": os.urandom(weights_size), "vocabulary/labels.txt": b"label",
     }  # fmt: skip
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
         for name, content in members.items():
-            info = tarfile.TarInfo(name)
+            info = tarfile.TarInfo(top + name)
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     return out.getvalue()
@@ -177,8 +194,42 @@ def test_an_archive_may_not_write_outside_its_folder(tmp_path: Path) -> None:
         info = tarfile.TarInfo("../outside")
         tar.addfile(info, io.BytesIO())
     with pytest.raises(ConfigError, match="cannot be unpacked"):
-        weights._unpack(archive, tmp_path / "folder")
+        weights._unpack(archive, tmp_path / "folder", KNOWN["radgraph"].needs)
     assert not (tmp_path / "outside").exists()
+
+
+@pytest.mark.parametrize("top", ["", "radgraph/", "./"])
+def test_an_archive_may_have_a_folder_around_its_files(top: str, tmp_path: Path) -> None:
+    folder = tmp_path / "radgraph"
+    (folder / "vocabulary").mkdir(parents=True)
+    (folder / "vocabulary" / "of-before.txt").touch()
+    (folder / "radgraph.tar.gz").write_bytes(_archive(top))
+    weights._unpack(folder / "radgraph.tar.gz", folder, KNOWN["radgraph"].needs)
+    assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*")) == [
+        "config.json", "vocabulary", "vocabulary/labels.txt", "weights.th",
+    ]  # fmt: skip
+
+
+def _flipped(content: bytes) -> bytes:
+    return content[:5000] + bytes([content[5000] ^ 255]) + content[5001:]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:5], lambda b: b[: len(b) // 2], lambda b: b[:-9], _flipped, lambda b: b"<html>404</html>"]
+)
+def test_a_damaged_archive_leaves_nothing(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    archive = tmp_path / "radgraph.tar.gz"
+    archive.write_bytes(damage(_archive(weights_size=300_000)))
+    with pytest.raises(ConfigError, match="cannot be unpacked"):
+        weights._unpack(archive, tmp_path / "folder", KNOWN["radgraph"].needs)
+    assert list((tmp_path / "folder").iterdir()) == []
+
+
+def test_an_archive_of_something_else_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "other.tar.gz"
+    archive.write_bytes(_archive())
+    with pytest.raises(ConfigError, match=r"has no chexbert\.pth"):
+        weights._unpack(archive, tmp_path / "folder", KNOWN["chexbert"].needs)
 
 
 def test_errors_of_fetching_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +246,7 @@ def test_errors_of_fetching_say_what_to_do(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_modules_are_imported_without_torch() -> None:
-    modules = "bertscore chexbert chexbert_labels encoders radcliq subwords weights".split()
+    modules = [p.stem for p in Path(weights.__file__).parent.glob("*.py")]
     code = "import sys\n" + "\n".join(f"import radbench.metrics.clinical.{m}" for m in modules)
     code += (
         "\nprint([m for m in ('torch', 'transformers', 'tokenizers', 'huggingface_hub', 'pandas') if m in sys.modules])"
