@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from typing import Any
 
+from radbench.metrics.text.wordnet import nltk_data
+
 UNAVAILABLE = "NLTK's punkt_tab model is not installed: radbench fetch nltk"
 _QUOTES = re.compile("['\"`«»“”‘’„]")
 _ONLY_CLOSERS = re.compile(r"[\])}>]+")
@@ -69,6 +71,8 @@ def unavailable() -> str | None:
 
     if find_spec("nltk") is None:
         return "NLTK is not installed: pip install 'radbench[text]'"
+    if any((folder / "tokenizers" / "punkt_tab" / "english").is_dir() for folder in nltk_data()):
+        return None  # told without importing NLTK, which takes a second
     try:
         _sentences()
     except LookupError as error:

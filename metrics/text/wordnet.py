@@ -43,12 +43,17 @@ _LONG = 128  # characters: longer words are looked up anew rather than kept
 REMEDY = "apt-get install wordnet-base wordnet-sense-index, or radbench fetch nltk"
 
 
-def folders() -> list[Path]:
-    """Where the database may lie: Debian's folder, then where NLTK looks for data by default."""
-    named = [Path(p) / "corpora" / "wordnet" for p in os.environ.get("NLTK_DATA", "").split(os.pathsep) if p]
+def nltk_data() -> list[Path]:
+    """Where NLTK looks for its data by default: ``NLTK_DATA``, the home, the environment's and the system's folders."""
+    named = [Path(p) for p in os.environ.get("NLTK_DATA", "").split(os.pathsep) if p]
     roots = [Path.home(), *(Path(sys.prefix, part) for part in ("", "share", "lib"))]
     roots += [Path(p) for p in ("/usr/share", "/usr/local/share", "/usr/lib", "/usr/local/lib")]
-    return [Path("/usr/share/wordnet"), *named, *(root / "nltk_data" / "corpora" / "wordnet" for root in roots)]
+    return [*named, *(root / "nltk_data" for root in roots)]
+
+
+def folders() -> list[Path]:
+    """Where the database may lie: Debian's folder, then NLTK's data."""
+    return [Path("/usr/share/wordnet"), *(folder / "corpora" / "wordnet" for folder in nltk_data())]
 
 
 def find() -> Path | None:

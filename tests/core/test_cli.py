@@ -33,7 +33,8 @@ def radbench(*arguments: str, cwd: Path, path: Path | None = None) -> subprocess
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["--version"], ["run", "--help"], ["list"], ["list", "metrics"], ["list", "models"],
-     ["describe", "demo/modality"], ["describe", "bleu-1"], ["describe", "knn"]],
+     ["describe", "demo/modality"], ["describe", "bleu-1"], ["describe", "knn"], ["describe", "matching"], ["fetch", "weights"],
+     ["describe", "metric", "radcliq-v1"], ["describe", "metric", "meteor"], ["describe", "metric", "umls-f1"]],
     ids=" ".join,
 )  # fmt: skip
 def test_commands_that_tell_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
