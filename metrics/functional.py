@@ -210,7 +210,7 @@ def score(
     for specs in kinds.values():
         said, targets = _pairs(find_metric(specs[0]), predictions, references)
         given = choices or _labels_of(said, targets)
-        measuring = Measuring(specs, lambda targets=targets: targets, given, "score")  # type: ignore[misc]
+        measuring = Measuring(specs, lambda targets=targets: targets, given, "")  # type: ignore[misc]
         for first in range(0, n, BATCH):
             measuring.add(said[first : first + BATCH], targets[first : first + BATCH])
         measures |= {m.name: m.measure for m in measuring.finish()}

@@ -39,7 +39,7 @@ class Measuring:
     """Collects rows. ``unavailable`` says which metrics lack what, ``failed`` which broke on these data and how.
 
     ``targets`` gives all references anew at each call: what metrics freeze their state from. ``where`` names the task in
-    the log; of restricted data only types and lengths are told.
+    the log, nothing is logged where it is empty; of restricted data only types and lengths are told.
     """
 
     def __init__(
@@ -93,13 +93,14 @@ class Measuring:
         except Exception as error:
             told = f"{type(error).__name__}: {shown_text(str(error), self._access)}"
             self._drop(self.failed, name, "failed", told)
-            if self._access in OPEN_ACCESS:
+            if self._where and self._access in OPEN_ACCESS:
                 log.exception("metric '%s'", name)
         return None
 
     def _drop(self, reasons: dict[str, str], name: str, what: str, reason: str) -> None:
         reasons[name] = " ".join(reason.split())
-        log.warning("%s: metric '%s' %s: %s", self._where, name, what, reasons[name])
+        if self._where:
+            log.warning("%s: metric '%s' %s: %s", self._where, name, what, reasons[name])
 
 
 def _fitted(metric: Metric, targets: Callable[[], Iterable[Target]], choices: Sequence[str]) -> Any:
