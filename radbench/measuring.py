@@ -78,7 +78,8 @@ class Measuring:
         forget()
         found = []
         for name, (metric, state) in self._metrics.items():
-            rows = np.concatenate(self._rows[name]) if self._rows[name] else metric.rows([], [], state)
+            batches = self._rows.pop(name)
+            rows = np.concatenate(batches) if batches else metric.rows([], [], state)
             found.append(ScoredMetric(name, metric, state, rows))
         return tuple(found)
 

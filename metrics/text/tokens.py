@@ -91,8 +91,11 @@ def _whole(chunk: str) -> tuple[str]:
 
 
 def _tokens_rouge(chunk: str) -> Sequence[str]:
-    if chunk.isascii() and (chunk.isalnum() or (chunk[:-1].isalnum() and not chunk[-1].isalnum())):
-        return (chunk.lower() if chunk.isalnum() else chunk[:-1].lower(),)
+    if chunk.isascii():  # the usual chunks: a word, or a word and one mark
+        if chunk.isalnum():
+            return (chunk.lower(),)
+        if (word := chunk[:-1]).isalnum():
+            return (word.lower(),)
     return [t for t in _ROUGE_SPLIT.split(chunk.lower()) if t]
 
 
@@ -171,7 +174,9 @@ class _Chunks(dict[str, str]):
         self._vocabulary = vocabulary
 
     def __missing__(self, chunk: str) -> str:
-        encoded = "".join([self._vocabulary[token] for token in self._tokens(chunk)])
+        tokens = self._tokens(chunk)
+        vocabulary = self._vocabulary
+        encoded = vocabulary[tokens[0]] if len(tokens) == 1 else "".join([vocabulary[token] for token in tokens])
         if len(chunk) <= _LONG:
             self[chunk] = encoded
         return encoded
