@@ -143,7 +143,7 @@ _SURROGATES = range(0xD800, 0xE000)  # no UTF-32 for them
 _LAST_CODE = 0x10FFFF
 _FORGET = 400_000  # tokens or chunks: beyond it the next batch starts anew
 _LONG = 64  # characters: longer chunks are rarely met twice
-_TEXTS, _SHORT = 8192, 4096  # texts kept encoded (many reports are the same normal one), and how long they may be
+_TEXTS, _SHORT = 4096, 4096  # texts kept encoded (many reports are the same normal one), and how long they may be
 
 
 class Vocabulary(dict[str, str]):
