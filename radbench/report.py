@@ -118,7 +118,8 @@ def differences(a: Path, b: Path) -> dict[str, dict[str, Any]]:
     """Per task and metric of two scored runs: ``a - b`` on their common samples with the paired interval."""
     import numpy as np
 
-    from radbench.scoring import as_entry, load_measures, rounded
+    from radbench.scoring import as_entry, rounded
+    from radbench.statfiles import load_measures
     from radbench.statistics import Measure, clusters_of, paired_difference
 
     first, second = load_results(a), load_results(b)

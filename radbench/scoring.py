@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import re
-import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from radbench import __version__
 from radbench.answers import RETRIED, AnswerIndex
-from radbench.errors import DataError, ImageError, RadbenchError, shown
+from radbench.errors import DataError, ImageError, shown
 from radbench.folder import RESULTS, RunFolder
 from radbench.measuring import Measuring, ScoredMetric
 from radbench.metrics.base import Additive
@@ -27,13 +23,13 @@ from radbench.plan import Plan, TaskPlan
 from radbench.records import Answer, Labels, Mask, Prediction, Sample, Target, Text
 from radbench.registry import find_metric
 from radbench.runner import BATCH, sample_batches
+from radbench.statfiles import save_statistics, stats_file
 from radbench.statistics import Clusters, Estimate, Measure, clusters_of, estimate, macro, pool
 from radbench.task import Group, Task
 
 log = logging.getLogger("radbench")
 
 MASK_BATCH = 4  # a volume's mask may take a hundred megabytes
-SAMPLES = "samples"
 REPORT_LENGTH = 8  # words of the mean reference: shorter ones are answers, which may well be alike
 SUBGROUP_VALUES = 60  # an axis with more values than this is a listing, not a subgroup analysis
 
@@ -337,61 +333,10 @@ def rounded(value: Any) -> Any:
     return value
 
 
-# --- stats/ ---
-
-
-def stats_file(folder: RunFolder, task: str, metric: str) -> Path:
-    """Where a metric's rows lie; specs that a file cannot be called by carry a digest, so that no two share a file."""
-    plain = re.sub(r"[^\w.-]", "_", metric)
-    if plain != metric or metric == SAMPLES:
-        plain += "-" + sha256(metric.encode()).hexdigest()[:8]
-    return folder.path / "stats" / task / f"{plain}.npz"
-
-
-def _samples_file(folder: RunFolder, task: str) -> Path:
-    return folder.path / "stats" / task / f"{SAMPLES}.npz"
-
-
 def _save(folder: RunFolder, task: ScoredTask) -> None:
-    """``stats/<task>/samples.npz`` (ids, clusters, strata codes) and one file of rows a metric."""
-    name = task.plan.task.name
     clusters = task.ids if task.clusters is None else task.clusters
-    strata = {f"stratum.{axis}": codes for axis, (_, codes) in task.strata.items()}
-    path = _samples_file(folder, name)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, ids=task.ids, clusters=clusters, **strata)  # type: ignore[arg-type]
-        for m in task.metrics:
-            arrays = {"rows": m.rows, "state": np.array(json.dumps(m.metric.stored(m.state)))}
-            arrays["signature"] = np.array(m.metric.signature(m.state))
-            if (scores := m.metric.sample_scores(m.rows, m.state)) is not None:
-                arrays["scores"] = scores
-            np.savez(stats_file(folder, name, m.name), **arrays)  # type: ignore[arg-type]
-    except OSError as error:
-        raise RadbenchError(
-            f"{path.parent}: cannot write ({error.strerror}); the answers are safe",
-            remedy=f"radbench score {folder.path}",
-        ) from error
-
-
-def load_measures(
-    folder: RunFolder, task: str, metrics: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray, dict[str, Measure]]:
-    """Ids, clusters and measures of a scored task, from ``stats/``."""
-    try:
-        with np.load(_samples_file(folder, task), allow_pickle=False) as archive:
-            ids, clusters = archive["ids"], archive["clusters"]
-        measures = {}
-        for name in metrics:
-            with np.load(stats_file(folder, task, name), allow_pickle=False) as archive:
-                state = json.loads(str(archive["state"]))
-                measures[name] = Measure(find_metric(name), tuple(state), archive["rows"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{folder.path / 'stats' / task}: statistics are missing or damaged ({error})",
-            remedy=f"radbench score {folder.path}",
-        ) from None
-    return ids, clusters, measures
+    strata = {axis: codes for axis, (_, codes) in task.strata.items()}
+    save_statistics(folder, task.plan.task.name, task.ids, clusters, strata, task.metrics)
 
 
 # --- what a finished run need not do again ---

@@ -7,6 +7,7 @@ All are per report, over the 13 observations besides No Finding, and lower is be
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -87,13 +88,13 @@ class _Count(Mean):
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     accepts = (Text,)
 
+    @abstractmethod
     def found(self, pairs: LabelledPairs) -> Bools:
         """(N, 14) which observations of each pair count."""
-        raise NotImplementedError
 
+    @abstractmethod
     def worst(self, pairs: LabelledPairs) -> Bools:
         """(N, 14) what a failed or empty answer is charged with: all that any answer could be."""
-        raise NotImplementedError
 
     def scores(self, predictions: Sequence[Prediction], targets: Sequence[Target], state: State) -> Floats:
         if not len(targets):

@@ -8,6 +8,7 @@ the agreement of length. References repeat themselves too (of Open-i's 3,425 fin
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from array import array
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
@@ -152,9 +153,9 @@ class _Counted(_Texts):
     maximum lies beside the value instead of around it. Under any other weights the value is nan, and no interval is made.
     """
 
+    @abstractmethod
     def of_counts(self, counts: NDArray[np.intp]) -> float:
         """The value, from how often each distinct text occurs (at least one text)."""
-        raise NotImplementedError
 
     def value(self, rows: Floats, weights: Floats, state: State) -> Floats:
         out = np.full(len(weights), np.nan)

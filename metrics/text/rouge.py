@@ -7,6 +7,7 @@ default is none of them but the median of 1,000 unseeded bootstrap means of roug
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
@@ -59,11 +60,11 @@ class _Rouge(Mean):
             failed="a failed answer counts as an empty text",
         )
 
+    @abstractmethod
     def overlaps(
         self, predictions: Sequence[Prediction], targets: Sequence[Target]
     ) -> tuple[Floats, Floats, Floats, np.ndarray]:
         """Overlap, answer length and reference length of each pair, and where each sample's pairs start."""
-        raise NotImplementedError
 
     def scores(self, predictions: Sequence[Prediction], targets: Sequence[Target], state: State) -> Floats:
         common, hyp, ref, start = self.overlaps(predictions, targets)

@@ -20,7 +20,7 @@ from radbench.measuring import Measuring
 from radbench.records import Prediction, Text
 from radbench.registry import find_metric
 from radbench.report import differences
-from radbench.scoring import stats_file
+from radbench.statfiles import stats_file
 
 SAID, TRUE = [Prediction("a"), Prediction("b")], [Text(("a",)), Text(("c",))]
 
