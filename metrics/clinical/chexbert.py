@@ -11,15 +11,12 @@ from functools import partial
 from typing import ClassVar
 
 import numpy as np
-from radbench.metrics.base import Additive, Card, Mean, State, one_of, ratio, references
+from radbench.metrics.base import Card, Mean, State, one_of, references
 from radbench.metrics.clinical.chexbert_labels import (
     Average,
     Part,
     binary_labels,
     columns,
-    counts,
-    from_counts,
-    per_sample,
     report,
 )
 from radbench.metrics.clinical.chexbert_model import (
@@ -32,6 +29,7 @@ from radbench.metrics.clinical.chexbert_model import (
     weights_mark,
 )
 from radbench.metrics.clinical.weights import BERT_VOCABULARY, absent_packages, find, missing
+from radbench.metrics.findings.label_scores import LabelScore
 from radbench.metrics.findings.observations import OBSERVATIONS
 
 from radbench.records import Prediction, Target, Text
@@ -134,7 +132,7 @@ class _Labels(_Chexbert):
         return np.array(true), np.array(said), np.array(there)
 
 
-class ChexbertF1(_Labels, Additive):
+class ChexbertF1(_Labels, LabelScore):
     """F1, precision or recall of the observations that CheXbert finds in answer and reference."""
 
     def __init__(
@@ -171,28 +169,12 @@ class ChexbertF1(_Labels, Additive):
             failed="a failed answer has no observation: a false negative of each that its reference has",
         )
 
-    def columns(self, state: State) -> tuple[str, ...]:
-        if self.average == "samples":
-            return ("sum", "n")
-        names = columns(np.array([OBSERVATIONS]), self.classes)[0]
-        return tuple(f"{kind}:{name}" for name in names for kind in ("tp", "fp", "fn"))
+    def names(self) -> Sequence[str]:
+        return [str(name) for name in columns(np.array([OBSERVATIONS]), self.classes)[0]]
 
     def rows(self, predictions: Sequence[Prediction], targets: Sequence[Target], state: State) -> Floats:
         true, said, _ = self.labels(predictions, targets)
-        rows = counts(true, said)
-        if self.average == "samples":
-            return np.stack([per_sample(rows, self.part), np.ones(len(rows))], axis=1)
-        return rows
-
-    def reduce(self, sums: Floats, state: State) -> Floats:
-        if self.average == "samples":
-            return ratio(sums[..., 0], sums[..., 1])
-        return from_counts(sums, self.average, self.part)
-
-    def sample_scores(self, rows: Floats, state: State) -> Floats | None:
-        if self.average in ("macro", "weighted"):
-            return None  # a mean over classes says nothing about one report
-        return rows[:, 0] if self.average == "samples" else per_sample(rows, self.part)
+        return self.rows_of(true, said)
 
     def signature(self, state: State) -> str:
         options = f"classes:{self.classes}|avg:{self.average}|uncertain:{self.uncertain}|zero:0|failed:fn"

@@ -19,16 +19,14 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from radbench.metrics.base import Additive, Card, State, one_of, ratio, references, said
+from radbench.metrics.base import Card, State, one_of, references, said
 from radbench.metrics.batches import shared
 from radbench.metrics.findings.label_scores import (
     Average,
+    LabelScore,
     Part,
     binary_labels,
-    counts,
     fewest_differences,
-    from_counts,
-    per_sample,
 )
 from radbench.metrics.findings.observations import FIVE, OBSERVATIONS
 from radbench.metrics.findings.rules import LABELER, affirmed_sides, label
@@ -80,7 +78,7 @@ def _label_pairs(predictions: Sequence[Prediction], targets: Sequence[Target]) -
     )
 
 
-class ChexpertRulesF1(Additive):
+class ChexpertRulesF1(LabelScore):
     """F1, precision or recall over the observations of the rule labeler.
 
     ``classes``: all 14 or the five of the CheXpert competition. ``average``: ``micro`` of the summed counts, ``macro`` over all
@@ -119,10 +117,8 @@ class ChexpertRulesF1(Additive):
             failed="a failed answer counts as an empty text: it misses every positive of the reference",
         )
 
-    def columns(self, state: State) -> tuple[str, ...]:
-        if self.average == "samples":
-            return ("sum", "n")
-        return tuple(f"{kind}:{OBSERVATIONS[i]}" for i in self.indices for kind in ("tp", "fp", "fn"))
+    def names(self) -> Sequence[str]:
+        return [OBSERVATIONS[i] for i in self.indices]
 
     def rows(self, predictions: Sequence[Prediction], targets: Sequence[Target], state: State) -> Floats:
         if not len(targets):
@@ -131,19 +127,7 @@ class ChexpertRulesF1(Additive):
         predicted = binary_labels(pairs.predicted[:, self.indices], self.uncertain)
         true = binary_labels(pairs.true[:, self.indices], self.uncertain)
         best = fewest_differences(true, predicted, pairs.first)
-        rows = counts(true[best], predicted[best])
-        if self.average == "samples":
-            return np.stack([per_sample(rows, self.part), np.ones(len(rows))], axis=1)
-        return rows
-
-    def reduce(self, sums: Floats, state: State) -> Floats:
-        if self.average == "samples":
-            return ratio(sums[..., 0], sums[..., 1])
-        return from_counts(sums, self.average, self.part)
-
-    def sample_scores(self, rows: Floats, state: State) -> Floats | None:
-        # One report's macro or weighted F1 over classes it does not mention says nothing of the report.
-        return self.reduce(rows, state) if self.average in ("micro", "samples") else None
+        return self.rows_of(true[best], predicted[best])
 
     def signature(self, state: State) -> str:
         return (

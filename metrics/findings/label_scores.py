@@ -6,11 +6,13 @@ arithmetic. Classes are 0 blank, 1 positive, 2 negative, 3 uncertain; labels are
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from radbench.metrics.base import one_of, ratio
+from radbench.metrics.base import Additive, State, one_of, ratio
 from radbench.metrics.findings.observations import POSITIVE, UNCERTAIN
 
 from radbench.statistics import Floats
@@ -68,6 +70,41 @@ def from_counts(sums: Floats, average: str = "micro", part: str = "f1") -> Float
 def per_sample(rows: Floats, part: str = "f1") -> Floats:
     """Score of each report over its classes, (n, 3 k) counts to (n,); a report without any label on both sides is 0."""
     return from_counts(rows, "micro", part)
+
+
+class LabelScore(Additive):
+    """What metrics over 0/1 labels of named classes share: rows of counts, their reduction, the score of one sample.
+
+    A subclass sets ``average`` and ``part``, names its classes and hands the labels of a batch to :meth:`rows_of`.
+    """
+
+    average: Average
+    part: Part
+
+    @abstractmethod
+    def names(self) -> Sequence[str]:
+        """The classes, in the order of the label columns."""
+
+    def columns(self, state: State) -> tuple[str, ...]:
+        if self.average == "samples":
+            return ("sum", "n")
+        return tuple(f"{kind}:{name}" for name in self.names() for kind in ("tp", "fp", "fn"))
+
+    def rows_of(self, true: NDArray[Any], predicted: NDArray[Any]) -> Floats:
+        """Rows of the labels (n, k) of n references and predictions."""
+        rows = counts(true, predicted)
+        if self.average == "samples":
+            return np.stack([per_sample(rows, self.part), np.ones(len(rows))], axis=1)
+        return rows
+
+    def reduce(self, sums: Floats, state: State) -> Floats:
+        if self.average == "samples":
+            return ratio(sums[..., 0], sums[..., 1])
+        return from_counts(sums, self.average, self.part)
+
+    def sample_scores(self, rows: Floats, state: State) -> Floats | None:
+        # One report's macro or weighted F1 over classes it does not mention says nothing of the report.
+        return self.reduce(rows, state) if self.average in ("micro", "samples") else None
 
 
 def fewest_differences(reference: NDArray[Any], predicted: NDArray[Any], first: NDArray[np.intp]) -> NDArray[np.intp]:

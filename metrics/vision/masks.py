@@ -8,6 +8,7 @@ that policy is an option. One task scores one structure a mask. For distances be
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
@@ -83,9 +84,9 @@ class _Overlap(Mean):
         one_of("empty", empty, EMPTY_POLICIES)
         self.empty = empty
 
+    @abstractmethod
     def of_counts(self, both: int, said: int, true: int) -> float:
         """The score of two masks, the true one not empty."""
-        raise NotImplementedError
 
     def scores(self, predictions: Sequence[Prediction], targets: Sequence[Target], state: State) -> Floats:
         counts = shared(predictions, targets, "mask-overlap", lambda: _overlaps(predictions, targets))

@@ -9,6 +9,7 @@ pixel centres, in mm where the target has a ``spacing`` or is a volume file that
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
@@ -146,13 +147,13 @@ class _Surface(Mean):
         one_of("empty", empty, EMPTY_SURFACES)
         self.empty = empty
 
+    @abstractmethod
     def of_distances(self, distances: Distances) -> float:
         """The score of two outlines."""
-        raise NotImplementedError
 
+    @abstractmethod
     def bounds(self, diagonal: float) -> tuple[float, float]:
         """Best and worst value in a picture of this diagonal."""
-        raise NotImplementedError
 
     def scores(self, predictions: Sequence[Prediction], targets: Sequence[Target], state: State) -> Floats:
         found = shared(predictions, targets, "surface-distances", lambda: _distances(predictions, targets))
