@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from radbench.task import Group, Task
 log = logging.getLogger("radbench")
 
 MASK_BATCH = 4  # a volume's mask may take a hundred megabytes
-REPORT_LENGTH = 8  # words of the mean reference: shorter ones are answers, which may well be alike
+REPORT_WORDS = 8  # a shorter reference is an answer, and answers may well be alike
 SUBGROUP_VALUES = 60  # an axis with more values than this is a listing, not a subgroup analysis
 
 
@@ -142,8 +142,9 @@ def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
         targets = [_target(s, task) for s in answered]
         classes.update(name for t in targets if isinstance(t, Labels) for name in t.names)
         metrics.add(said, targets)
-        pairs = [(said_text(p), t.first) for p, t in zip(said, targets, strict=True) if isinstance(t, Text)]
-        collapse.add((p for p, _ in pairs), (t for _, t in pairs))
+        reports = [(said_text(p), t.first) for p, t in zip(said, targets, strict=True) if _is_report(t)]
+        if reports:
+            collapse.add(*zip(*reports, strict=True))
         ids.append(_as_bytes([s.id for s in answered]))
         own_cluster &= all(s.cluster is None or s.cluster == s.id for s in answered)
         clusters.append(_as_bytes([s.cluster or s.id for s in answered]))
@@ -161,8 +162,12 @@ def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
         metrics.finish(),
         metrics.unavailable,
         metrics.failed,
-        collapse.warning() if collapse.mean_reference_length >= REPORT_LENGTH else None,
+        collapse.warning(),
     )
+
+
+def _is_report(target: Target) -> TypeGuard[Text]:
+    return isinstance(target, Text) and target.first.count(" ") >= REPORT_WORDS - 1
 
 
 def _targets(plan: TaskPlan) -> Iterator[Target]:

@@ -95,11 +95,6 @@ class CollapseWatch:
         self._said_tokens += _tokens(said_texts)
         self._true_tokens += _tokens(true_texts)
 
-    @property
-    def mean_reference_length(self) -> float:
-        """White-space tokens of a reference, on average; 0 before any came."""
-        return self._true_tokens / len(self._true) if self._true else 0.0
-
     def warning(self) -> str | None:
         """One sentence where the texts so far look collapsed, else None; it quotes none of them.
 
