@@ -11,11 +11,11 @@ import logging
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from radbench.errors import ImageError, shown
+from radbench.errors import ConfigError, ImageError, shown
 from radbench.records import Answer, Box, Boxes, Failure, Labels, Mask, Request, Sample, Target, Text
 
 if TYPE_CHECKING:
@@ -138,25 +138,50 @@ class _MajorityPool:
 
 
 class Oracle:
-    """Answers with the target itself, in the form the task's parser reads."""
+    """Answers with the target itself, in the form the task's parser reads.
+
+    ``form=text`` writes boxes as text, as a model without a detection head must: it proves that the text form is read.
+    """
 
     capabilities = frozenset({"text", "boxes", "mask2d", "mask3d", "multi_image", "volumes", "by_sample", "blind"})
 
-    def __init__(self) -> None:
-        self._truth: dict[tuple[str, str], Target] = {}
+    def __init__(self, form: Literal["native", "text"] = "native") -> None:
+        if form not in ("native", "text"):
+            raise ConfigError(f"oracle: form is {form!r}, expected native or text")
+        self._form = form
+        self._truth: dict[tuple[str, str], Target | Answer] = {}
+        if form == "text":
+            self.capabilities = self.capabilities - {"boxes"}
 
     def fingerprint(self) -> Mapping[str, str]:
-        return {"adapter": "oracle", "name": "oracle"}
+        return {"adapter": "oracle", "name": "oracle"} | ({} if self._form == "native" else {"form": self._form})
 
     def tell(self, task: Task, samples: Iterable[Sample]) -> None:
-        self._truth.update(((task.name, s.id), s.targets[task.target]) for s in samples)
+        unit = task.parser.options.get("unit", "pixels")
+        for sample in samples:
+            target = sample.targets[task.target]
+            written = self._form == "text" and isinstance(target, Boxes)
+            self._truth[task.name, sample.id] = _boxes_as_text(target, sample, unit) if written else target
 
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Answer]]:
         for request in requests:
+            truth = self._truth[request.task, request.sample]
             try:
-                yield request, target_answer(self._truth[request.task, request.sample])
+                yield request, truth if isinstance(truth, Answer) else target_answer(truth)
             except ImageError as error:
                 yield request, Answer(failure=Failure("input", error.message))
+
+
+def _boxes_as_text(target: Target, sample: Sample, unit: str) -> Answer:
+    """Boxes in the text form of a task whose parser reads that unit."""
+    assert isinstance(target, Boxes)
+    if unit == "fraction":
+        try:
+            height, width = sample.images[0].load().size[:2]
+        except ImageError as error:
+            return Answer(failure=Failure("input", error.message))
+        target = Boxes(tuple(scale_box(b, 1 / width, 1 / height) for b in target.boxes))
+    return Answer(text=target_text(target))
 
 
 def target_text(target: Target) -> str:

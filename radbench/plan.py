@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC
 from itertools import islice
 from pathlib import Path
@@ -15,8 +16,10 @@ from typing import Any
 from radbench import __version__
 from radbench.errors import ConfigError, DataError
 from radbench.records import Fitted, Model, Sample, Told
-from radbench.registry import all_groups, find_metric, find_model, find_tasks
+from radbench.registry import all_groups, all_tasks, find_metric, find_model, find_tasks, is_pattern
 from radbench.task import DataLocations, Group, Parser, Reader, Renderer, Task, support_of
+
+log = logging.getLogger("radbench")
 
 _RECORDED_PACKAGES = ("numpy", "pillow", "pydicom", "nibabel", "pynrrd", "torch", "transformers")
 
@@ -75,6 +78,7 @@ class TaskPlan:
     limit: int | None
     support: str | None
     by_sample: bool
+    text_form: bool
     pictures: bool
 
     def samples(self) -> Iterator[Sample]:
@@ -96,7 +100,7 @@ class TaskPlan:
             "data": self.reader.fingerprint(),
             "support_digest": self.support,
             "by_sample": self.by_sample,
-        }
+        } | ({"text_form": True} if self.text_form else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,7 @@ class Plan:
     tasks: tuple[TaskPlan, ...]
     groups: tuple[Group, ...]
     model_fingerprint: Mapping[str, str]
+    skipped: Mapping[str, str] = field(default_factory=dict)  # task of a pattern -> why its data cannot be read
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for answers to belong together."""
@@ -128,6 +133,7 @@ class Plan:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "config": self.config.as_dict(),
             "access": {p.task.name: p.task.access for p in self.tasks},
+            "skipped": dict(self.skipped),
             "python": platform.python_version(),
             "platform": platform.platform(),
             "packages": _package_versions(),
@@ -149,18 +155,34 @@ def make_plan(config: RunConfig, model: Model | Callable[..., Any] | None = None
             f"model '{config.model}': fingerprint() gave {type(fingerprint).__name__}, expected a mapping of texts"
         )
     fingerprint = {str(k): str(v) for k, v in fingerprint.items()}
-    plans = []
-    for task, reader in _opened(tasks, config):
-        digest, held_out = None, False
-        if isinstance(resolved, Fitted):
-            support = support_of(task, reader, config.seed)
-            resolved.fit(task, support)
-            digest, held_out = support.digest, support.held_out is not None
-        if isinstance(resolved, Told):
-            resolved.tell(task, reader.samples(task.split))
-        by_sample = held_out or "by_sample" in resolved.capabilities
-        plans.append(_plan_task(task, reader, fingerprint, digest, by_sample, config))
-    return Plan(config, resolved, tuple(plans), _groups_of(tasks), fingerprint)
+    readers, skipped = _opened(tasks, config)
+    plans = [_plan_for_model(task, reader, resolved, fingerprint, config) for task, reader in readers]
+    opened = [task for task, _ in readers]
+    config = replace(config, tasks=_specs(config.tasks, opened))
+    return Plan(config, resolved, tuple(plans), _groups_of(opened), fingerprint, skipped)
+
+
+def _plan_for_model(
+    task: Task, reader: Reader, model: Model, fingerprint: Mapping[str, str], config: RunConfig
+) -> TaskPlan:
+    """A task's plan, the model fitted to its support split or told its truth where it asks for that."""
+    digest, held_out = None, False
+    if isinstance(model, Fitted):
+        support = support_of(task, reader, config.seed)
+        model.fit(task, support)
+        digest, held_out = support.digest, support.held_out is not None
+    if isinstance(model, Told):
+        model.tell(task, reader.samples(task.split))
+    by_sample = held_out or "by_sample" in model.capabilities
+    text_form = bool(task.text_form) and task.form not in model.capabilities
+    return _plan_task(task, reader, fingerprint, digest, by_sample, text_form, config)
+
+
+def _specs(asked: tuple[str, ...], opened: list[Task]) -> tuple[str, ...]:
+    """The tasks by name and path, patterns replaced by the tasks they found: a later session has the same ones."""
+    files = tuple(a for a in asked if a.endswith((".yaml", ".yml")))
+    known = all_tasks()
+    return (*(t.spec for t in opened if t.name in known), *files)
 
 
 def scoring_plan(manifest: Mapping[str, Any]) -> Plan:
@@ -170,12 +192,11 @@ def scoring_plan(manifest: Mapping[str, Any]) -> Plan:
     identity = manifest["identity"]
     fingerprint = identity["model"]
     plans = []
-    for task, reader in _opened(tasks, config):
+    for task, reader in _opened(tasks, config)[0]:
         stored = identity["tasks"].get(task.name, {})
-        plans.append(
-            _plan_task(task, reader, fingerprint, stored.get("support_digest"), bool(stored.get("by_sample")), config)
-        )
-    return Plan(config, None, tuple(plans), _groups_of(tasks), fingerprint)
+        by_sample, text_form = bool(stored.get("by_sample")), bool(stored.get("text_form"))
+        plans.append(_plan_task(task, reader, fingerprint, stored.get("support_digest"), by_sample, text_form, config))
+    return Plan(config, None, tuple(plans), _groups_of(tasks), fingerprint, manifest.get("skipped", {}))
 
 
 def _resolve_tasks(config: RunConfig) -> list[Task]:
@@ -188,10 +209,35 @@ def _resolve_tasks(config: RunConfig) -> list[Task]:
     return tasks
 
 
-def _opened(tasks: list[Task], config: RunConfig) -> list[tuple[Task, Reader]]:
-    """Every task with its reader: all datasets are there before anything is asked."""
+def _opened(tasks: list[Task], config: RunConfig) -> tuple[list[tuple[Task, Reader]], dict[str, str]]:
+    """Every task with its reader: all datasets are there before anything is asked.
+
+    A task that only a pattern asks for is passed over where its data cannot be read, and why is kept.
+    """
     locations = DataLocations.parse(config.data)
-    return [(task, task.dataset.open(locations)) for task in tasks]
+    named = {t.name for t in find_tasks(s for s in config.tasks if not is_pattern(s))}
+    opened: list[tuple[Task, Reader]] = []
+    skipped: dict[str, str] = {}
+    for task in tasks:
+        try:
+            reader = task.dataset.open(locations)
+            if next(iter(reader.samples(task.split)), None) is None:
+                raise DataError(
+                    f"dataset '{task.dataset.name}' has no sample in split '{task.split}'",
+                    remedy=f"radbench describe {task.name}",
+                )
+            opened.append((task, reader))
+        except DataError as error:
+            if task.name in named or len(tasks) == 1:
+                raise
+            skipped[task.name] = str(error)
+            log.warning("%s is not run: %s", task.name, error)
+    if not opened:
+        raise DataError(
+            f"none of the {len(tasks)} tasks has its data; the first, {tasks[0].name}: {skipped[tasks[0].name]}",
+            remedy="radbench doctor --data DIR, or radbench data list",
+        )
+    return opened, skipped
 
 
 def _groups_of(tasks: list[Task]) -> tuple[Group, ...]:
@@ -200,18 +246,20 @@ def _groups_of(tasks: list[Task]) -> tuple[Group, ...]:
 
 
 def _plan_task(
-    task: Task, reader: Reader, fingerprint: Mapping[str, str], support: str | None, by_sample: bool, config: RunConfig
+    task: Task,
+    reader: Reader,
+    fingerprint: Mapping[str, str],
+    support: str | None,
+    by_sample: bool,
+    text_form: bool,
+    config: RunConfig,
 ) -> TaskPlan:
-    first = next(iter(reader.samples(task.split)), None)
-    if first is None:
-        raise DataError(
-            f"dataset '{task.dataset.name}' has no sample in split '{task.split}'",
-            remedy=f"radbench describe {task.name}",
-        )
+    first = next(iter(reader.samples(task.split)))  # there is one: the task was opened
     _check_metrics(task, first)
     base = json.dumps([dict(fingerprint), support], sort_keys=True).encode()
-    renderer = Renderer(task, config.seed, base, by_sample, config.draws)
-    return TaskPlan(task, reader, renderer, task.parse(), config.limit, support, by_sample, bool(first.images))
+    renderer = Renderer(task, config.seed, base, by_sample, config.draws, text_form)
+    pictures = bool(first.images)
+    return TaskPlan(task, reader, renderer, task.parse(), config.limit, support, by_sample, text_form, pictures)
 
 
 def _check_metrics(task: Task, first: Sample) -> None:

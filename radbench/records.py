@@ -27,9 +27,11 @@ class Image:
     """A reference to a picture or volume, never pixels.
 
     ``member`` names an array inside an npz file and ``frame`` the index along its first axis (or the frame of a
-    multi-frame DICOM). ``kind`` is ``2d``, ``volume`` (one NIfTI, NRRD or multi-frame file) or ``series`` (a folder of
-    DICOM slices). ``window`` names a preset of :data:`radbench.images.windows.PRESETS`. ``role`` and ``days_before``
-    place a study in time: days before the current study, positive for a prior.
+    multi-frame DICOM); in a parquet or Arrow file they are column and row. ``kind`` is ``2d``, ``volume`` (one NIfTI,
+    NRRD or multi-frame file) or ``series`` (a folder of DICOM slices). ``window`` names a preset of
+    :data:`radbench.images.windows.PRESETS`. ``role`` and ``days_before`` place a study in time: days before the current
+    study, positive for a prior. ``axes`` says for an array without a header where its axes point, e.g. ``IPL``:
+    inferior, posterior, left.
     """
 
     path: str
@@ -41,6 +43,7 @@ class Image:
     study: str | None = None
     role: Literal["current", "prior"] = "current"
     days_before: int | None = None
+    axes: str | None = None
 
     def load(self) -> Picture:
         """Decoded pixels, through the process-wide bounded cache. Raises :class:`radbench.errors.ImageError`."""
@@ -108,17 +111,24 @@ class Mask:
     """A binary mask, either in memory (``array``, bool, image or volume shape) or a reference to be loaded.
 
     ``image`` refers to a label map on disk; ``values`` are the labels that count as foreground (empty: every non-zero).
+    ``rle`` is run-length text for a mask of ``shape`` (H, W): pairs of start (from 1, row by row) and length.
     """
 
     array: np.ndarray | None = None
     image: Image | None = None
     values: tuple[int, ...] = ()
     spacing: tuple[float, ...] = ()
+    rle: str | None = None
+    shape: tuple[int, ...] = ()
 
     def load(self) -> np.ndarray:
         """The mask as a bool array, (H, W) or (X, Y, Z). Raises :class:`radbench.errors.ImageError`."""
         if self.array is not None:
             return self.array
+        if self.rle is not None:
+            from radbench.images.rle import decode
+
+            return decode(self.rle, *self.shape)
         from radbench.images import load_mask
 
         return load_mask(self)

@@ -92,7 +92,10 @@ def model_factory(name: str) -> Any:
 
 
 def find_tasks(patterns: Iterable[str]) -> list[Task]:
-    """Tasks by name, ``suite/*`` pattern or path of a YAML task file, in the order asked, each once."""
+    """Tasks by name, ``suite/*`` pattern or path of a YAML task file, in the order asked, each once.
+
+    ``name:option=value`` sets an option of a task, of a pattern's tasks that have it. Raises :class:`ConfigError`.
+    """
     from fnmatch import fnmatchcase
 
     chosen: dict[str, Task] = {}
@@ -108,11 +111,31 @@ def find_tasks(patterns: Iterable[str]) -> list[Task]:
             chosen[task.name] = task
             continue
         known = all_tasks()
-        matches = [known[pattern]] if pattern in known else [t for n, t in known.items() if fnmatchcase(n, pattern)]
+        name, _, options = parse_spec(pattern)
+        matches = [known[name]] if name in known else [t for n, t in known.items() if fnmatchcase(n, name)]
         if not matches:
-            raise ConfigError(f"unknown task '{pattern}': {nearest(pattern, known)}", remedy="radbench list tasks")
-        chosen.update((t.name, t) for t in matches)
+            raise ConfigError(f"unknown task '{pattern}': {nearest(name, known)}", remedy="radbench list tasks")
+        for task in _with_options(matches, options, pattern):
+            if chosen.get(task.name, task) != task:
+                raise ConfigError(f"task '{task.name}' is asked for with different options", remedy="run it twice")
+            chosen[task.name] = task
     return list(chosen.values())
+
+
+def is_pattern(spec: str) -> bool:
+    """Whether a task is asked for by a pattern, so that one whose data are missing is passed over."""
+    return not spec.endswith((".yaml", ".yml")) and any(mark in spec.partition(":")[0] for mark in "*?[")
+
+
+def _with_options(tasks: list[Task], options: Mapping[str, Any], pattern: str) -> list[Task]:
+    """Options set on the tasks that have them; at least one must."""
+    if len(tasks) == 1:
+        return [tasks[0].with_options(options)]
+    has = {t.name: {o.name for o in t.options} for t in tasks}
+    for option in options:
+        if not any(option in names for names in has.values()):
+            raise ConfigError(f"no task of '{pattern}' has the option '{option}'", remedy="radbench describe TASK")
+    return [t.with_options({k: v for k, v in options.items() if k in has[t.name]}) for t in tasks]
 
 
 @cache

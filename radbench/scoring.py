@@ -88,6 +88,7 @@ def score(plan: Plan, folder: RunFolder) -> dict[str, Any]:
         "level": plan.config.level,
         "complete": complete,
         "partial": not complete or plan.config.limit is not None,
+        "skipped": dict(plan.skipped),
         "tasks": tasks,
         "groups": {g.name: _group(g, scored, plan) for g in plan.groups},
     }

@@ -5,17 +5,18 @@ from __future__ import annotations
 import importlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from radbench.errors import ConfigError, DataError, shown
+from radbench.errors import ConfigError, DataError, nearest, shown
 from radbench.records import (
     Access,
     AnswerForm,
     Generation,
     Image,
+    Labels,
     Mask,
     Message,
     Prediction,
@@ -54,20 +55,37 @@ def lazy(target: str, **options: Any) -> Lazy:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Where samples come from: a name, the folder a user keeps it in, its licence and access, its reader."""
+    """Where samples come from: a name, the folder a user keeps it in, its licence and access, its reader.
+
+    ``companions`` maps a reader's keyword to the dataset whose folder it needs too (pictures that are distributed apart).
+    """
 
     name: str
     reader: Lazy
     access: Access
     licence: str
     source: str  # where to get it, for people
-    folder: str | None = None  # below the data root; None: the dataset ships inside packages
+    folder: str | None = None  # below the data root; None: the dataset ships inside packages, or is made by one
+    homepage: str = ""
+    hub: tuple[str, ...] = ()  # copies on the Hugging Face hub, the one to fetch first
+    tree: str = ""  # what the folder holds as distributed
+    sizes: Mapping[str, int] = field(default_factory=dict)  # split -> samples, as its paper or card states
+    companions: Mapping[str, Dataset] = field(default_factory=dict)
+    note: str = ""
 
     def open(self, locations: DataLocations) -> Reader:
         """The reader over the user's copy. Raises :class:`DataError` where there is none."""
-        if self.folder is None:
-            return self.reader.resolve()(**self.reader.options)
-        return self.reader.resolve()(locations.find(self), **self.reader.options)
+        root = () if self.folder is None and self.name not in locations.named else (locations.find(self),)
+        others = {keyword: locations.find(dataset) for keyword, dataset in self.companions.items()}
+        return self.reader.resolve()(*root, **others, **self.reader.options)
+
+    def reading(self, **options: Any) -> Dataset:
+        """The same dataset with further options of its reader."""
+        return replace(self, reader=Lazy(self.reader.target, {**self.reader.options, **options}))
+
+    def by(self, target: str, **options: Any) -> Dataset:
+        """The same folder through another reader."""
+        return replace(self, reader=Lazy(target, options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +108,48 @@ class DataLocations:
         return cls(root, named)
 
     def find(self, dataset: Dataset) -> Path:
+        """The folder of a dataset. Raises :class:`DataError` where it is not."""
         path = self.named.get(dataset.name, self.root / str(dataset.folder))
+        if _is_hub(path):
+            return _hub_folder(dataset.name, str(path).removeprefix(_HUB))
         if not path.exists():
+            page = f" ({dataset.homepage})" if dataset.homepage else ""
             raise DataError(
                 f"dataset '{dataset.name}' is not at {path}",
-                remedy=f"get it from {dataset.source}, then pass --data DIR (a folder that holds '{dataset.folder}')"
+                remedy=f"get it from {dataset.source}{page}, then pass --data DIR (a folder that holds '{dataset.folder}')"
                 f" or --data {dataset.name}=PATH",
             )
         return path
 
     def as_options(self) -> list[str]:
-        return [str(self.root.resolve()), *(f"{k}={v.resolve()}" for k, v in sorted(self.named.items()))]
+        named = ((k, v if _is_hub(v) else v.resolve()) for k, v in sorted(self.named.items()))
+        return [str(self.root.resolve()), *(f"{k}={v}" for k, v in named)]
+
+
+_HUB = "hub:"
+
+
+def _is_hub(path: Path) -> bool:
+    return str(path).startswith(_HUB)
+
+
+def _hub_folder(name: str, repository: str) -> Path:
+    """The local cache of a hub dataset, as ``huggingface_hub`` or ``datasets`` left it. Nothing is downloaded."""
+    try:
+        from huggingface_hub import constants, snapshot_download
+        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    except ImportError:
+        raise DataError(f"--data {name}=hub:... needs huggingface_hub", remedy="pip install 'radbench[data]'") from None
+    try:
+        return Path(snapshot_download(repository, repo_type="dataset", local_files_only=True))
+    except (HFValidationError, LocalEntryNotFoundError):
+        made = Path(constants.HF_HOME) / "datasets" / repository.replace("/", "___")
+        if repository and made.is_dir():
+            return made
+        raise DataError(
+            f"dataset '{name}': no copy of '{repository}' in the hub cache",
+            remedy=f"radbench data fetch {name}; a run itself downloads nothing",
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +168,22 @@ class Support:
     def cluster_of(self, position: int) -> str:
         sample = self.samples[position]
         return sample.cluster or sample.id
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A choice that the paper leaves open: ours by default, another with ``TASK:name=value``, recorded in the run.
+
+    It goes to the reader or the parser under its name, or (``to="task"``) replaces fields of the task. ``values`` are
+    those allowed, any where empty. A spec gives numbers and quoted texts as Python writes them.
+    """
+
+    name: str
+    default: Any
+    reason: str
+    to: Literal["reader", "parser", "task"] = "reader"
+    values: tuple[Any, ...] = ()
+    changes: Mapping[Any, Mapping[str, Any]] = field(default_factory=dict)  # to="task": value -> fields
 
 
 LEAVE_ONE_CLUSTER_OUT = "leave-one-cluster-out"
@@ -153,10 +218,45 @@ class Task:
     regime: Literal["zero-shot", "few-shot", "fine-tuned"] = "zero-shot"
     published: tuple[str, ...] = ()  # row_id of published_results.csv
     note: str = ""
+    text_form: str = ""  # added to the prompt of a model that answers only in text, where ``form`` is not text
+    retrieval: str = ""  # how the annotations of retrieved examples are told, with the slot {retrieved}
+    options: tuple[Option, ...] = ()
+    chosen: Mapping[str, Any] = field(default_factory=dict)  # options that differ from their default
 
     @property
     def access(self) -> Access:
         return self.dataset.access
+
+    @property
+    def spec(self) -> str:
+        """The name with the options chosen, as one writes it."""
+        chosen = ",".join(f"{name}={value}" for name, value in self.chosen.items())
+        return f"{self.name}:{chosen}" if chosen else self.name
+
+    def with_options(self, given: Mapping[str, Any]) -> Task:
+        """The task with options set. Raises :class:`ConfigError` on an option or value it does not have."""
+        task, known = self, {o.name: o for o in self.options}
+        for name, value in given.items():
+            if name not in known:
+                raise ConfigError(
+                    f"task '{self.name}' has no option '{name}': {nearest(name, known)}",
+                    remedy=f"radbench describe {self.name}",
+                )
+            option = known[name]
+            if option.values and value not in option.values:
+                raise ConfigError(
+                    f"task '{self.name}': {name} is {value!r}, expected one of {', '.join(map(str, option.values))}"
+                )
+            if value != option.default:
+                task = replace(task._set(option, value), chosen={**task.chosen, name: value})
+        return task
+
+    def _set(self, option: Option, value: Any) -> Task:
+        if option.to == "reader":
+            return replace(self, dataset=self.dataset.reading(**{option.name: value}))
+        if option.to == "parser":
+            return replace(self, parser=Lazy(self.parser.target, {**self.parser.options, option.name: value}))
+        return replace(self, **option.changes[value])
 
     def parse(self) -> Parser:
         """The parser, its options bound."""
@@ -182,7 +282,7 @@ class Task:
             "prompts": sha256("\0".join((self.system, *self.prompts)).encode()).hexdigest()[:16],
             "parser": f"{self.parser.target} {dict(self.parser.options)}",
             "generation": str(self.generation),
-        }
+        } | ({"options": dict(self.chosen)} if self.chosen else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +299,11 @@ class Group:
 class Renderer:
     """Turns samples into requests. Prompts are compiled once; the same sample always renders the same."""
 
-    def __init__(self, task: Task, seed: int, base: bytes, by_sample: bool = False, draws: int = 1) -> None:
+    def __init__(
+        self, task: Task, seed: int, base: bytes, by_sample: bool = False, draws: int = 1, text_form: bool = False
+    ) -> None:
         self._task = task
+        self._form = Template(task.text_form) if text_form and task.text_form else None
         self._seed = f"{seed}|".encode()
         self._templates = [Template(p) for p in task.prompts]
         self._system = (Message("system", (task.system,)),) if task.system else ()
@@ -228,6 +331,8 @@ class Renderer:
             template = templates[zlib.crc32(self._seed + sample.id.encode("utf-8", "surrogatepass")) % len(templates)]
         try:
             content = template.fill(sample, sample.choices or self._task.choices)
+            if self._form is not None:
+                content = (*content, "\n" + self._form.text(sample, sample.choices or self._task.choices))
             if template.placed and sample.images and all(isinstance(p, str) for p in content):
                 raise ConfigError(
                     f"task '{self._task.name}': the prompt places no picture of a sample that has {len(sample.images)}",
@@ -264,12 +369,16 @@ class Template:
                 raise ConfigError(
                     f"prompt {text!r}: {{{slot}}} is no picture", remedy="use {images}, {image-1}, {image-2} ..."
                 )
-        self.placed = any(slot == "images" or slot.startswith("image-") for _, slot in self._parts)
+        self.placed = any(slot in _PICTURE_SLOTS or slot.startswith("image-") for _, slot in self._parts)
+
+    def text(self, sample: Sample, choices: tuple[str, ...]) -> str:
+        """A template without pictures, filled. Raises KeyError."""
+        return "".join([literal + self._slot(slot, sample, choices) for literal, slot in self._parts])
 
     def fill(self, sample: Sample, choices: tuple[str, ...]) -> tuple[str | Image, ...]:
         """Text and pictures in order; pictures come first where the template places none. Raises KeyError."""
         if not self.placed:
-            text = "".join([literal + self._slot(slot, sample, choices) for literal, slot in self._parts])
+            text = self.text(sample, choices)
             return (*sample.images, text) if text else sample.images
         content: list[str | Image] = []
         text = ""
@@ -279,10 +388,14 @@ class Template:
             if pictures is None:
                 text += self._slot(slot, sample, choices)
                 continue
-            if text:
-                content.append(text)
-                text = ""
-            content.extend(pictures)
+            for part in pictures:
+                if isinstance(part, str):
+                    text += part
+                    continue
+                if text:
+                    content.append(text)
+                    text = ""
+                content.append(part)
         return (*content, text) if text else tuple(content)
 
     @staticmethod
@@ -292,14 +405,37 @@ class Template:
         return str(sample.slots[slot]) if slot else ""
 
     @staticmethod
-    def _pictures(slot: str, sample: Sample) -> tuple[Image, ...] | None:
+    def _pictures(slot: str, sample: Sample) -> tuple[str | Image, ...] | None:
         """The pictures a slot stands for; of one the sample does not have, none; None where it is a text slot."""
         if slot == "images":
             return sample.images
+        if slot in ("current", "prior"):
+            return tuple(image for image in sample.images if image.role == slot)
+        if slot == "captioned-images":
+            return tuple(part for image in sample.images for part in (_caption(image, sample), image))
         if not slot.startswith("image-"):
             return None
         position = int(slot[len("image-") :])  # checked when the template was read
         return sample.images[position - 1 : position]
+
+
+_PICTURE_SLOTS = frozenset({"images", "current", "prior", "captioned-images"})
+
+
+def _caption(image: Image, sample: Sample) -> str:
+    """What stands before a picture: when it is of, the modality (the sample's slot of that name) and the view."""
+    words = [str(sample.slots.get("modality") or ""), f"{image.view} view" if image.view else ""]
+    known = ", ".join(filter(None, words)) or "Image"
+    return f"{'Previous ' if image.role == 'prior' else ''}{known}: "
+
+
+def retrieved(task: Task, neighbours: Iterable[Sample]) -> str:
+    """A task's retrieval prompt with the annotations of its nearest support samples, nearest first."""
+    annotations = []
+    for sample in neighbours:
+        target = sample.targets[task.target]
+        annotations.append(", ".join(target.names) if isinstance(target, Labels) else target.first)  # type: ignore[union-attr]
+    return task.retrieval.replace("{retrieved}", ", ".join(annotations))
 
 
 def support_of(task: Task, reader: Reader, seed: int) -> Support:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from radbench.metrics.vqa.answer_sets import said_names
 from radbench.metrics.vqa.choices import multimedeval_labels
@@ -20,6 +20,7 @@ from radbench.records import Answer, Box, Failure, Mask, Prediction, Sample
 if TYPE_CHECKING:
     from radbench.task import Task
 
+Unit = Literal["pixels", "fraction"]
 _EMPTY = Prediction(None, Failure("empty", "the model returned no text"))
 
 
@@ -129,10 +130,19 @@ def _parts(text: str, separator: str) -> list[str]:
     return [part.strip().strip(".").lower() for part in text.split(separator)]
 
 
-def boxes(answer: Answer, sample: Sample, task: Task) -> Prediction:
-    """Boxes as the model gave them, or from text: a JSON list of ``{"label": str, "box": [x0, y0, x1, y1]}``, in pixels.
+BOX_FORM = (
+    'Answer with a JSON list of {{"label": name, "box": [x_min, y_min, x_max, y_max]}}, one entry a box, coordinates as fractions'
+    " of the width and height of the image from 0 to 1. Leave out what is absent; if nothing is present answer []."
+)
+"""What a task asks of a model that answers only in text; read by ``boxes(unit="fraction")``."""
 
-    Text around the list is ignored; a box that is not four finite numbers fails the whole answer.
+
+def boxes(answer: Answer, sample: Sample, task: Task, unit: Unit = "pixels") -> Prediction:
+    """Boxes as the model gave them, or from text: a JSON list of ``{"label": str, "box": [x0, y0, x1, y1]}``.
+
+    ``unit`` is that of the text: pixels of the picture, or fractions of its width and height. Text around the list is
+    ignored; a box that is not four finite numbers, lies the wrong way round, or in fractions goes beyond -0.01 or 1.01
+    fails the whole answer.
     """
     if answer.boxes is not None:
         return Prediction(answer.boxes)
@@ -141,20 +151,30 @@ def boxes(answer: Answer, sample: Sample, task: Task) -> Prediction:
     start, end = answer.text.find("["), answer.text.rfind("]")
     try:
         items = json.loads(answer.text[start : end + 1])
-        found = tuple(_box(item) for item in items)
+        scale = _picture_size(sample) if unit == "fraction" else (1.0, 1.0)
+        found = tuple(_box(item, scale, 1.01 if unit == "fraction" else math.inf) for item in items)
     except (ArithmeticError, ValueError, TypeError, KeyError, RecursionError) as error:
         return _unparsable(f"expected a JSON list of {{'label', 'box': [x0, y0, x1, y1]}}: {type(error).__name__}")
     return Prediction(found)
 
 
-def _box(item: dict[str, object]) -> Box:
+def _picture_size(sample: Sample) -> tuple[float, float]:
+    """Width and height of the sample's first picture."""
+    height, width = sample.images[0].load().size[:2]
+    return float(width), float(height)
+
+
+def _box(item: dict[str, object], scale: tuple[float, float], most: float) -> Box:
     coordinates = item["box"]
     if not isinstance(coordinates, list) or len(coordinates) != 4:
         raise ValueError("a box has four numbers")
     x0, y0, x1, y1 = (float(c) for c in coordinates)
     if not all(math.isfinite(c) for c in (x0, y0, x1, y1)):
         raise ValueError("a coordinate is not finite")
-    return Box(str(item["label"]), x0, y0, x1, y1)
+    if not (x0 <= x1 and y0 <= y1) or max(x1, y1) > most or min(x0, y0) < -most + 1:
+        raise ValueError("a box lies the wrong way round or beyond the picture")
+    width, height = scale
+    return Box(str(item["label"]), x0 * width, y0 * height, x1 * width, y1 * height)
 
 
 def mask(answer: Answer, sample: Sample, task: Task) -> Prediction:

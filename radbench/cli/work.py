@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -74,7 +75,9 @@ class RunOptions:
 
 
 def _split(tasks: list[str]) -> tuple[str, ...]:
-    return tuple(name.strip() for value in tasks for name in value.split(",") if name.strip())
+    """Names between commas; a comma before ``key=value`` belongs to a task's options."""
+    names = (name.strip() for value in tasks for name in re.split(r",(?!\s*\w+=)", value))
+    return tuple(name for name in names if name)
 
 
 def _shard(text: str | None) -> Shard:

@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from radbench.errors import ImageError
+from radbench.images.arrow import SUFFIXES as EMBEDDING_SUFFIXES
+from radbench.images.arrow import embedded_bytes
 from radbench.images.dicom import has_dicom_magic, read_dicom, read_dicom_series
 from radbench.images.limits import MAX_FILE_BYTES, check_finite, check_pixels, check_voxels
 from radbench.images.picture import Picture
-from radbench.images.volumes import read_nifti, read_nrrd
+from radbench.images.volumes import read_nifti, read_nrrd, to_ras
 from radbench.images.windows import apply_window, preset, to_uint8
 from radbench.records import Image
 
@@ -53,6 +55,10 @@ def _reader_for(image: Image, path: Path) -> Callable[[Image, Path], Picture]:
         return read_dicom_series
     if name.endswith(".npz"):
         return _npz_member
+    if name.endswith(".npy"):
+        return _npy
+    if name.endswith(EMBEDDING_SUFFIXES):
+        return _embedded
     if name.endswith(_NIFTI_SUFFIXES):
         return read_nifti
     if name.endswith(_NRRD_SUFFIXES):
@@ -81,24 +87,32 @@ def _decoder_errors() -> tuple[type[Exception], ...]:
 
 
 def _raster(image: Image, path: Path) -> Picture:
+    return _encoded(path, path.read_bytes(), image.frame, image.window)
+
+
+def _embedded(image: Image, path: Path) -> Picture:
+    return _encoded(path, embedded_bytes(path, image.member or "image", image.frame or 0), None, image.window)
+
+
+def _encoded(path: Path, data: bytes, frame: int | None, window: str | None) -> Picture:
+    """A picture from the bytes of a PNG, JPEG, TIFF ... file."""
     from PIL import Image as PIL
 
-    data = path.read_bytes()
     try:
         opened = PIL.open(io.BytesIO(data))
     except PIL.DecompressionBombError as error:  # Pillow's own limit is near ours
         raise ImageError(f"{path}: a decompression bomb? {error}") from error
     with opened as picture:
         check_pixels(path, *picture.size)
-        if image.frame:
-            picture.seek(image.frame)
+        if frame:
+            picture.seek(frame)
         picture.load()
         mode, steps = picture.mode, []
         if mode in ("I;16", "I;16B", "I;16L", "I", "F"):
             array = np.asarray(picture)
             check_finite(path, array)
-            array = _window_2d(array, image.window)
-            steps.append("windowed" if image.window else "16-bit: smallest value to 0, largest to 255")
+            array = _window_2d(array, window)
+            steps.append("windowed" if window else "16-bit: smallest value to 0, largest to 255")
         elif mode in ("L", "1"):
             array = np.asarray(picture.convert("L"))
         else:
@@ -117,14 +131,45 @@ def _npz_member(image: Image, path: Path) -> Picture:
     if image.frame is not None:
         array = array[image.frame]
     if image.kind == "volume":
-        check_voxels(path, *array.shape)
-        check_finite(path, array)
-        return Picture(array.astype(np.float32), digest, (1.0, 1.0, 1.0), np.eye(4), window=image.window)
+        return _array_volume(image, path, array, digest)
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
         raise ImageError(f"{path}: member '{image.member}' has shape {array.shape}, expected (H, W) or (H, W, 3)")
     check_pixels(path, *array.shape[:2])
     check_finite(path, array)
     return Picture(_window_2d(array, image.window), digest)
+
+
+def _npy(image: Image, path: Path) -> Picture:
+    """An array on disk, mapped: (H, W), (H, W, 3) or a volume; ``frame`` picks one along the first axis.
+
+    RadFM's arrays are (3, H, W, D): three equal channels for grey, colours for a 2D picture (D 1).
+    """
+    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    array = mapped if image.frame is None else mapped[image.frame]
+    digest = sha256(np.ascontiguousarray(array)).hexdigest()
+    if array.ndim == 4 and array.shape[0] == 3:
+        array = np.moveaxis(array[..., 0], 0, -1) if array.shape[-1] == 1 else array[0]
+    array = np.asarray(array)
+    if array.ndim == 3 and array.shape[-1] != 3:
+        return _array_volume(image, path, array, digest)
+    if array.ndim == 3 and (array[..., :1] == array).all():
+        array = array[..., 0]
+    check_pixels(path, *array.shape[:2])
+    check_finite(path, array)
+    if array.ndim == 3:
+        return Picture(to_uint8(array), digest)
+    return Picture(_window_2d(array, image.window), digest)
+
+
+def _array_volume(image: Image, path: Path, array: np.ndarray, digest: str) -> Picture:
+    """A volume without a header, turned to RAS by the ``axes`` that its dataset states; 1 mm voxels."""
+    from nibabel.orientations import axcodes2ornt, inv_ornt_aff
+
+    check_voxels(path, *array.shape)
+    if array.ndim != 3:
+        raise ImageError(f"{path}: an array of shape {array.shape}, expected three dimensions")
+    affine = inv_ornt_aff(axcodes2ornt(tuple(image.axes or "RAS")), array.shape)
+    return to_ras(image, path, array, np.linalg.inv(affine), digest)
 
 
 def decode_labels(image: Image) -> np.ndarray:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from radbench.errors import DataError, nearest
 from radbench.images.decode import file_sha256
@@ -54,10 +55,17 @@ def _strict_json(line: str) -> tuple[Any, int]:
     return json.loads(line), len(line)
 
 
-def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """``(line number, row by column name)`` of a CSV file with a header. Raises :class:`DataError`."""
-    with path.open(encoding="utf-8-sig", newline="") as f:
-        reader = csv.reader(f, strict=True)
+def opened(path: Path) -> IO[str]:
+    """A text file, plain or gzipped (``.gz``), as UTF-8 with or without a byte order mark."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def csv_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, dict[str, str]]]:
+    """``(line number, row by column name)`` of a CSV file with a header, gzipped or not. Raises :class:`DataError`."""
+    with opened(path) as f:
+        reader = csv.reader(f, strict=True, delimiter=delimiter)
         try:
             header = next(reader, None)
             if header is None:
@@ -74,6 +82,8 @@ def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             raise DataError(f"{path}, line {reader.line_num}: {error}") from None
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: not UTF-8 (byte {error.start})", remedy="save it as UTF-8") from None
+        except (gzip.BadGzipFile, EOFError) as error:
+            raise DataError(f"{path}: damaged gzip ({error})", remedy="download the file again") from None
 
 
 def column(row: dict[str, Any], name: str, path: Path, line: int) -> Any:
