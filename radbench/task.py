@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -77,7 +78,16 @@ class Dataset:
         """The reader over the user's copy. Raises :class:`DataError` where there is none."""
         root = () if self.folder is None and self.name not in locations.named else (locations.find(self),)
         others = {keyword: locations.find(dataset) for keyword, dataset in self.companions.items()}
-        return self.reader.resolve()(*root, **others, **self.reader.options)
+        reader = self.reader.resolve()
+        try:
+            inspect.signature(reader).bind(*root, **others, **self.reader.options)
+        except TypeError as error:
+            raise ConfigError(
+                f"dataset '{self.name}', read by {self.reader.target.rpartition(':')[2]}: {error}",
+                remedy="options of the task that do not go together?",
+            ) from None
+        opened: Reader = reader(*root, **others, **self.reader.options)
+        return opened
 
     def reading(self, **options: Any) -> Dataset:
         """The same dataset with further options of its reader."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from radbench.task import Task
 
 Unit = Literal["pixels", "fraction"]
+_NOTHING = ("none", "normal", "no finding", "no findings", "no abnormality", "no abnormalities", "unremarkable")
 _EMPTY = Prediction(None, Failure("empty", "the model returned no text"))
 
 
@@ -102,6 +104,35 @@ def labels(answer: Answer, sample: Sample, task: Task, separator: str = ",") -> 
     return Prediction(tuple(o for o in options if o in chosen), scores=answer.scores)
 
 
+def named(answer: Answer, sample: Sample, task: Task) -> Prediction:
+    """A set of labels: every option that stands in the answer as whole words, longer ones first, each stretch once.
+
+    Case and punctuation do not count. It does not look at negation: ``no pneumothorax`` names pneumothorax. An answer that
+    names none is unparsable unless it says ``none``, ``normal`` or the like; scores are read as in :func:`labels`.
+    """
+    options = sample.choices or task.choices
+    if answer.text is None or not answer.text.strip():
+        return labels(answer, sample, task)
+    text, chosen = f" {_words(answer.text)} ", set()
+    for option in sorted(options, key=len, reverse=True):
+        name = f" {_words(option)} "
+        if name in text:
+            chosen.add(option)
+            text = text.replace(name, " | ")
+    if not chosen and not any(f" {nothing} " in text for nothing in _NOTHING):
+        return _unparsable("none of the labels is named")
+    return Prediction(tuple(o for o in options if o in chosen), scores=answer.scores)
+
+
+def letter(answer: Answer, sample: Sample, task: Task, match: str = "letters-then-guarded") -> Prediction:
+    """The letter of the option an answer means (A for the first), by letter or wording; ``match`` as in :func:`choice`."""
+    options = sample.choices
+    read = choice(answer, sample, task, match)
+    if read.value is None:
+        return read
+    return Prediction((chr(ord("A") + options.index(read.value[0])),))
+
+
 def bleu_labels(answer: Answer, sample: Sample, task: Task) -> Prediction:
     """A set of labels as MultiMedEval 1.0.0 reads it: every option whose BLEU-1 with the answer exceeds 0.5, maybe none."""
     if answer.text is None:
@@ -126,15 +157,12 @@ def answer_set(answer: Answer, sample: Sample, task: Task, separator: str = ",")
     return Prediction(names or (), scores=answer.scores)
 
 
+def _words(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", " ", text.lower()).strip()
+
+
 def _parts(text: str, separator: str) -> list[str]:
     return [part.strip().strip(".").lower() for part in text.split(separator)]
-
-
-BOX_FORM = (
-    'Answer with a JSON list of {{"label": name, "box": [x_min, y_min, x_max, y_max]}}, one entry a box, coordinates as fractions'
-    " of the width and height of the image from 0 to 1. Leave out what is absent; if nothing is present answer []."
-)
-"""What a task asks of a model that answers only in text; read by ``boxes(unit="fraction")``."""
 
 
 def boxes(answer: Answer, sample: Sample, task: Task, unit: Unit = "pixels") -> Prediction:

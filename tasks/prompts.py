@@ -25,13 +25,16 @@ _SLOTS = (
 )  # fmt: skip
 
 
-def paper_prompts(path: str, **fixed: str) -> tuple[str, ...]:
-    """Templates at a path of prompts.json, e.g. ``MedInterp/instructions/segmentation``; ``fixed`` slots are filled in."""
+def paper_prompts(path: str, *, prefix: str = "", **fixed: str) -> tuple[str, ...]:
+    """Templates at a path of prompts.json, e.g. ``MedInterp/instructions/segmentation``; ``fixed`` slots are filled in.
+
+    ``prefix`` is a template of ours put before each, such as the context a paper describes without printing it.
+    """
     node: Any = _document()
     for key in path.split("/"):
         node = node[key]
     prompts = [node] if isinstance(node, str) else node
-    return tuple(_translate(p, fixed) for p in prompts)
+    return tuple(prefix + _translate(p, fixed) for p in prompts)
 
 
 def _translate(prompt: str, fixed: dict[str, str]) -> str:
@@ -40,3 +43,10 @@ def _translate(prompt: str, fixed: dict[str, str]) -> str:
     for slot, value in fixed.items():
         prompt = prompt.replace("{" + slot + "}", value)
     return prompt
+
+
+BOX_FORM = (
+    'Answer with a JSON list of {{"label": name, "box": [x_min, y_min, x_max, y_max]}}, one entry a box, coordinates as fractions'
+    " of the width and height of the image from 0 to 1. Leave out what is absent; if nothing is present answer []."
+)
+"""What a task asks of a model that answers only in text; :func:`radbench.tasks.parsers.boxes` with ``unit="fraction"`` reads it."""

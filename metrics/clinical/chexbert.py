@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 from radbench.metrics.base import Card, Mean, State, one_of, references
+from radbench.metrics.batches import shared
 from radbench.metrics.clinical.chexbert_labels import (
     Average,
     Part,
@@ -95,6 +96,12 @@ class _Chexbert:
         self, predictions: Sequence[Prediction], targets: Sequence[Target]
     ) -> list[tuple[Reading | None, list[Reading]]]:
         """Readings of each answer (None where it failed) and of its reference's alternatives."""
+        key = f"chexbert|{self.weights}|{self.dtype}|{self.device}"
+        return shared(predictions, targets, key, lambda: self._read(predictions, targets))
+
+    def _read(
+        self, predictions: Sequence[Prediction], targets: Sequence[Target]
+    ) -> list[tuple[Reading | None, list[Reading]]]:
         answers = [p.value for p in predictions if p.value is not None]
         alternatives = [references(t) for t in targets]
         read = labeler(self.weights, self.dtype, self.device).read([*answers, *(a for t in alternatives for a in t)])
@@ -133,7 +140,7 @@ class _Labels(_Chexbert):
 
 
 class ChexbertF1(_Labels, LabelScore):
-    """F1, precision or recall of the observations that CheXbert finds in answer and reference."""
+    """F1, precision or recall of the observations that CheXbert finds in answer and reference; of one with ``label``."""
 
     def __init__(
         self,
@@ -141,6 +148,7 @@ class ChexbertF1(_Labels, LabelScore):
         average: Average = "micro",
         uncertain: str = "positive",
         part: Part = "f1",
+        label: str | None = None,
         weights: str = "",
         dtype: str = "float32",
         device: str = "auto",
@@ -148,7 +156,10 @@ class ChexbertF1(_Labels, LabelScore):
         super().__init__(classes, uncertain, weights, dtype, device)
         one_of("average", average, ("micro", "macro", "weighted", "samples"))
         one_of("part", part, ("f1", "precision", "recall"))
-        self.average, self.part = average, part
+        if label is not None:
+            one_of("label", label, OBSERVATIONS)
+            one_of("classes, beside a label", str(classes), ("14",))
+        self.average, self.part, self.label = average, part, label
         formula = {
             "f1": "2 TP / (2 TP + FP + FN)",
             "precision": "TP / (TP + FP)",
@@ -161,8 +172,9 @@ class ChexbertF1(_Labels, LabelScore):
             "samples": "per report over its classes, then the mean over reports (no label on both sides counts 0)",
         }[average]
         self.card = Card(
-            f"CheXbert {part if part != 'f1' else 'F1'}, {classes} observations, {average} average",
-            f"{formula} {over}; uncertain counts as {uncertain}, blank as negative",
+            f"CheXbert {part if part != 'f1' else 'F1'}, "
+            + (label or f"{classes} observations, {average} average"),
+            f"{formula} {'of the counts summed over reports' if label else over}; uncertain counts as {uncertain}, blank as negative",
             "0 to 1, higher is better",
             _SOURCE,
             valid_for=_CHEST,
@@ -170,14 +182,19 @@ class ChexbertF1(_Labels, LabelScore):
         )
 
     def names(self) -> Sequence[str]:
-        return [str(name) for name in columns(np.array([OBSERVATIONS]), self.classes)[0]]
+        known = [str(name) for name in columns(np.array([OBSERVATIONS]), self.classes)[0]]
+        return known if self.label is None else [self.label]
 
     def rows(self, predictions: Sequence[Prediction], targets: Sequence[Target], state: State) -> Floats:
         true, said, _ = self.labels(predictions, targets)
+        if self.label is not None:
+            at = OBSERVATIONS.index(self.label)
+            true, said = true[:, at : at + 1], said[:, at : at + 1]
         return self.rows_of(true, said)
 
     def signature(self, state: State) -> str:
-        options = f"classes:{self.classes}|avg:{self.average}|uncertain:{self.uncertain}|zero:0|failed:fn"
+        over = f"classes:{self.classes}|avg:{self.average}" if self.label is None else f"label:{self.label}"
+        options = f"{over}|uncertain:{self.uncertain}|zero:0|failed:fn"
         return f"chexbert-{self.part}|{options}|{self.made_with()}|v:1"
 
 

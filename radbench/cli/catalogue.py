@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import inspect
 import json
 import sys
 from collections.abc import Iterable
-from importlib.resources import files
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +93,7 @@ def describe(names: list[str], data: list[str] | None, as_json: bool) -> int:
     kind, name = names if len(names) == 2 else ("", " ".join(names))
     if kind not in ("", "task", "metric", "model"):
         raise ConfigError(f"cannot describe a '{kind}'", remedy="radbench describe [task|metric|model] NAME")
-    if kind in ("", "task") and (name in all_tasks() or name.endswith((".yaml", ".yml"))):
+    if kind in ("", "task") and (name.partition(":")[0] in all_tasks() or name.endswith((".yaml", ".yml"))):
         from radbench.registry import find_tasks
 
         facts = _describe_task(find_tasks([name])[0], DataLocations.parse(data or ()))
@@ -128,9 +126,11 @@ def _describe_task(task: Task, locations: DataLocations) -> dict[str, Any]:
         "title": task.title,
         "access": f"{task.access}; licence: {task.dataset.licence}",
         "data": _readiness(task, locations),
-        "source": task.dataset.source,
+        "source": f"{task.dataset.source} {task.dataset.homepage}".strip(),
+        "expected files": task.dataset.tree.splitlines() or "inside the package",
         "split": task.split + (f"; learned baselines use {task.support}" if task.support else ""),
-        "answer form": task.form,
+        "answer form": task.form
+        + (f"; asked of models that answer in text: {task.text_form}" if task.text_form else ""),
         "choices": ", ".join(task.choices) or "open",
         "prompts (one drawn per sample)": [p.replace("\n", "\\n") for p in task.prompts],
         "parser": task.parser.target.rpartition(":")[2]
@@ -138,7 +138,8 @@ def _describe_task(task: Task, locations: DataLocations) -> dict[str, Any]:
         + ("; other ways to read a choice, side by side: radbench describe matching" if task.choices else ""),
         "metrics": [f"{m}: {_signature(find_metric(m), task)}" for m in task.metrics],
         "intervals": "clustered" if task.clustered else "unclustered: the dataset names no patients",
-        "note": task.note or "-",
+        "options": _options(task) or "none",
+        "note": " ".join(filter(None, (task.note, task.dataset.note))) or "-",
         "published": list(_published(task)) or "none for this task",
     }
 
@@ -149,14 +150,23 @@ def _signature(metric: Metric, task: Task) -> str:
 
 
 def _published(task: Task) -> Iterable[str]:
-    """Scores printed in the papers for the task's rows, with the doubts noted beside them."""
-    if not task.published:
-        return
-    text = files("radbench.tasks.data").joinpath("published_results.csv").read_text(encoding="utf-8")
-    for row in csv.DictReader(text.splitlines()):
-        if row["row_id"] in task.published and row["kind"] == "absolute":
-            doubt = f" ({row['note']})" if row["note"] else ""
-            yield f"{row['model']}: {row['metric']} {row['value']} ({row['scale']}), {row['paper']} {row['source']}{doubt}"
+    """Scores printed in the papers: of the task's rows, and of the groups that pool it, marked as such."""
+    from radbench.tasks.published import printed_for
+
+    yield from map(str, printed_for(task.published))
+    for group in all_groups():
+        if task.name in group.members:
+            yield from (f"{group.name} (pooled) {score}" for score in printed_for(group.published))
+
+
+def _options(task: Task) -> list[str]:
+    """What a user can set with ``TASK:name=value`` where the paper is silent."""
+    lines = []
+    for option in task.options:
+        values = f" ({'|'.join(map(str, option.values))})" if option.values else ""
+        now = f"={option.default}" if option.name not in task.chosen else f"={task.chosen[option.name]} (chosen)"
+        lines.append(f"{option.name}{now}{values}: {option.reason}")
+    return lines
 
 
 def _describe_metric(spec: str) -> dict[str, Any]:

@@ -1,25 +1,30 @@
 """VQA-Med 2019 (ImageCLEF; CC BY 4.0; Zenodo record 10499039, test set also in abachaa/VQA-Med-2019).
 
-Two forms. The official text layout, ``|``-separated::
+Three forms, also nested in further folders. The official text layout, ``|``-separated::
 
     ImageClef-2019-VQA-Med-Training/All_QA_Pairs_train.txt    image_id|question|answer    Train_images/<image_id>.jpg
     ImageClef-2019-VQA-Med-Validation/All_QA_Pairs_val.txt    image_id|question|answer    Val_images/<image_id>.jpg
     VQAMed2019Test/VQAMed2019_Test_Questions_w_Ref_Answers.txt   image_id|category|question|answer
                    VQAMed2019_Test_Images/<image_id>.jpg
 
-and JSON lines ``{"image", "question", "answer", "category", "split"}`` in ``with_images.jsonl``. A table may also lie at
-the root. Answers may hold alternatives joined by ``#``.
+A table may also lie at the root; ``QAPairsByCategory/`` beside a table tells the categories of its questions. MEVF's JSON
+lists ``trainset.json`` and ``testset.json`` (the *validation* set), with ``qid, image_name, answer, answer_type, question_type,
+question, phrase_type``. And JSON lines ``{"image", "question", "answer", "category", "split"}`` in ``with_images.jsonl``.
+Answers may hold alternatives joined by ``#``. SUITES_AND_FORMATS B.6.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from radbench.tasks.readers.files import column, hash_files, json_lines, require
+from radbench.tasks.readers.json_stream import json_list
+from radbench.tasks.readers.vqa_rows import nested, picture_folder, text
 
-from radbench.errors import DataError
+from radbench.errors import DataError, shown
 from radbench.records import Image, Sample, Text
 
 _SPLITS = {  # split -> folder, table, image folder
@@ -30,8 +35,14 @@ _SPLITS = {  # split -> folder, table, image folder
 _CATEGORIES = frozenset({"modality", "plane", "organ", "abnormality"})
 
 
+_LISTS = {  # MEVF's test set is the validation set
+    "train": ("trainset.json", "vqamed2019_train.json"),
+    "val": ("testset.json", "vqamed2019_val.json"),
+}
+
+
 class OfficialText:
-    """The official text layout. Cluster: the image, since patients are not named."""
+    """The official text layout. Cluster: the image, since patients are not named. Stratum: category, where it is told."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -40,32 +51,87 @@ class OfficialText:
         if split not in _SPLITS:
             raise DataError(f"VQA-Med 2019 has no split '{split}' but {', '.join(_SPLITS)}")
         folder, table, images = _SPLITS[split]
-        base = self._root if (self._root / table).exists() else self._root / folder
-        return require(base / table, f"the VQA-Med 2019 table {folder}/{table}"), base / images
+        path = self._find(split) or require(self._root / folder / table, f"the VQA-Med 2019 table {folder}/{table}")
+        return path, picture_folder(path.parent, (images, "images"))
 
     def samples(self, split: str) -> Iterator[Sample]:
         path, images = self._table(split)
         numbers: Counter[str] = Counter()
+        categories = dict(_categories(path.parent))
         with path.open(encoding="utf-8-sig") as f:
-            for line, text in enumerate(f, 1):
-                if not text.strip():
+            for line, row in enumerate(f, 1):
+                if not row.strip():
                     continue
-                fields = text.rstrip("\r\n").split("|")
+                fields = row.rstrip("\r\n").split("|")
                 if len(fields) not in (3, 4) or (len(fields) == 4 and fields[1] not in _CATEGORIES):
                     raise DataError(
                         f"{path}, line {line}: {len(fields)} fields between '|', expected image|question|answer"
                         " or image|category|question|answer"
                     )
                 name, category, question, answer = fields if len(fields) == 4 else (fields[0], "", *fields[1:])
+                category = category or categories.get((name, question.strip()), "")
                 image = Image(str(images / f"{name}.jpg"))
                 yield _sample(name, image, question, answer, category, numbers)
 
     def fingerprint(self) -> str:
-        return hash_files(self._table(split)[0] for split in _SPLITS if self._has(split))
+        tables = [path for split in _SPLITS if (path := self._find(split))]
+        return hash_files([*tables, *(p for table in tables for p in _category_files(table.parent))])
 
-    def _has(self, split: str) -> bool:
-        folder, table, _ = _SPLITS[split]
-        return (self._root / table).exists() or (self._root / folder / table).exists()
+    def has(self, split: str) -> bool:
+        return self._find(split) is not None
+
+    def _find(self, split: str) -> Path | None:
+        return nested(self._root, (_SPLITS[split][1],), depth=3)
+
+
+class MevfLists:
+    """MEVF's JSON lists; splits train and val. Cluster: the image. Strata: category, answer_type (open, closed)."""
+
+    def __init__(self, root: Path, *, images: Path | None = None) -> None:
+        self._root, self._images = root, images
+
+    def samples(self, split: str) -> Iterator[Sample]:
+        if split not in _LISTS:
+            raise DataError(f"the JSON lists of VQA-Med 2019 have no split '{split}' but {', '.join(_LISTS)}")
+        path = self._find(split) or require(self._root / _LISTS[split][0], "a list of VQA-Med 2019")
+        images = self._images or picture_folder(path.parent, ("images", _SPLITS[split][2]))
+        numbers: Counter[str] = Counter()
+        for position, row in json_list(path):
+            place = f"{path}, item {position}"
+            file, question, answer = (text(row, (name,), place) for name in ("image_name", "question", "answer"))
+            said = text(row, ("question_type",), place).lower()
+            category = "abnormality" if said == "abn" else said
+            if category not in _CATEGORIES:
+                raise DataError(
+                    f"{place}: question_type is {shown(said)}, expected {', '.join(sorted(_CATEGORIES))} or abn",
+                    remedy="VQA-RAD is also passed round as trainset.json and testset.json: keep it in its own folder",
+                )
+            sample = _sample(Path(file).stem, Image(str(images / file)), question, answer, category, numbers)
+            kind = text(row, ("answer_type",), place).lower()
+            yield replace(sample, strata={**sample.strata, "answer_type": kind})
+
+    def fingerprint(self) -> str:
+        return hash_files(path for split in _LISTS if (path := self._find(split)))
+
+    def has(self, split: str) -> bool:
+        return split in _LISTS and self._find(split) is not None
+
+    def _find(self, split: str) -> Path | None:
+        return nested(self._root, _LISTS[split])
+
+
+class VqaMed2019:
+    """Splits train, val and test, each from the official text or, where that is not there, from MEVF's lists."""
+
+    def __init__(self, root: Path) -> None:
+        self._text, self._lists = OfficialText(root), MevfLists(root)
+
+    def samples(self, split: str) -> Iterator[Sample]:
+        from_lists = split in _SPLITS and not self._text.has(split) and self._lists.has(split)
+        return self._lists.samples(split) if from_lists else self._text.samples(split)
+
+    def fingerprint(self) -> str:
+        return f"{self._text.fingerprint()}{self._lists.fingerprint()}"
 
 
 class JsonLines:
@@ -100,3 +166,19 @@ def _sample(name: str, image: Image, question: str, answer: str, category: str, 
         slots={"question": question.strip()},
         strata={"category": category} if category else {},
     )
+
+
+def _category_files(folder: Path) -> list[Path]:
+    return sorted((folder / "QAPairsByCategory").glob("*.txt"))
+
+
+def _categories(folder: Path) -> Iterator[tuple[tuple[str, str], str]]:
+    """``((image, question), category)`` of the files that hold one category each and name it: ``..._Plane_train.txt``."""
+    for path in _category_files(folder):
+        category = next((c for c in _CATEGORIES if c in path.name.lower()), None)
+        if category is None:
+            continue
+        with path.open(encoding="utf-8-sig") as f:
+            for row in f:
+                name, _, rest = row.strip().partition("|")
+                yield (name, rest.partition("|")[0].strip()), category
