@@ -1,7 +1,8 @@
 """The nouns every room speaks: images, targets, samples, requests, answers, predictions.
 
-Frozen, slotted records without behaviour beyond what their own fields determine. Nothing here imports numpy at
-module level, so that listing tasks stays cheap.
+Immutable records without behaviour beyond what their own fields determine. Those a reader makes for every row are named
+tuples, which Python builds four times faster than frozen dataclasses: change one with ``_replace``. Nothing here imports
+numpy at module level, so that listing tasks stays cheap.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,11 +21,10 @@ if TYPE_CHECKING:
 
 Access = Literal["open", "open-noncommercial", "registered", "credentialed", "on-request", "private"]
 AnswerForm = Literal["text", "boxes", "mask"]
-EMPTY: Mapping[str, Any] = {}
+EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """A reference to a picture or volume, never pixels.
 
     ``member`` names an array inside an npz file and ``frame`` the index along its first axis (or the frame of a
@@ -65,11 +66,11 @@ class Image:
                 state = f"{s.st_size}:{s.st_mtime_ns}"
         except (OSError, ValueError):  # ValueError: a NUL or lone surrogate in the path
             state = "missing"
-        return f"{self.path}|{self.member}|{self.frame}|{self.kind}|{self.window}|{state}"
+        axes = f"|{self.axes}" if self.axes else ""
+        return f"{self.path}|{self.member}|{self.frame}|{self.kind}|{self.window}|{state}{axes}"
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """A reference text, or several that count as equally right."""
 
     alternatives: tuple[str, ...]
@@ -79,8 +80,7 @@ class Text:
         return self.alternatives[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Labels:
+class Labels(NamedTuple):
     """One label, or the set of labels of a multi-label target."""
 
     names: tuple[str, ...]
@@ -143,8 +143,7 @@ class Mask:
 Target = Text | Labels | Boxes | Mask
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """One item of a task.
 
     ``cluster`` is the patient or paper, the unit of resampling; None where the dataset does not tell (intervals are
@@ -157,9 +156,9 @@ class Sample:
     cluster: str | None
     targets: Mapping[str, Target]
     images: tuple[Image, ...] = ()
-    slots: Mapping[str, Any] = field(default_factory=dict)
+    slots: Mapping[str, Any] = EMPTY
     choices: tuple[str, ...] = ()
-    strata: Mapping[str, str] = field(default_factory=dict)
+    strata: Mapping[str, str] = EMPTY
     access: Access | None = None
 
 

@@ -21,7 +21,7 @@ def _document() -> dict[str, Any]:
 # MedInterp: '_*_' stands for the current images, '-*-' for the target; MedDr: '{Question}', '{Label Set}'; RadBench: <image-k>.
 _SLOTS = (
     ("_*_", "{images}"), ("-*-", "{target}"), ("{Label Set}", "{choices}"), ("{Question}", "{question}"),
-    ("{Modality}", "{modality}"), ("<image-1>", "{image-1}"), ("<image-2>", "{image-2}"),
+    ("{Modality}", "{modality}"), ("<image-1> <image-2>", "{images}"), ("<image-1>", "{image-1}"),
 )  # fmt: skip
 
 
@@ -49,4 +49,4 @@ BOX_FORM = (
     'Answer with a JSON list of {{"label": name, "box": [x_min, y_min, x_max, y_max]}}, one entry a box, coordinates as fractions'
     " of the width and height of the image from 0 to 1. Leave out what is absent; if nothing is present answer []."
 )
-"""What a task asks of a model that answers only in text; :func:`radbench.tasks.parsers.boxes` with ``unit="fraction"`` reads it."""
+"""What a task asks of a model that answers only in text, read by the parser ``boxes`` with ``unit="fraction"``."""

@@ -100,7 +100,11 @@ TASKS = (
         prompts=(_ASK,),
         metrics=_VQA_METRICS,
         published=("RV-03",),
-        options=(_views(_ASK), Option("language", "en", "the paper does not say which", values=("en", "zh", "all"))),
+        options=(
+            _views(_ASK),
+            Option("language", "en", "the paper does not say which", values=("en", "zh", "all")),
+        ),
+        note="The modality told before a picture answers SLAKE's questions on it: see the stratum content_type, or views=hidden.",
         **_COMMON,
     ),
     Task(

@@ -210,7 +210,7 @@ CHEXMASK_CHEXPERT = Dataset(
 )
 NIH_BOXES = Dataset(
     "nih-chestxray14",
-    lazy(f"{_READERS}.nih_chestxray:Boxes"),
+    lazy(f"{_READERS}.nih_chestxray:NihBoxes"),
     access="open",
     licence="no restriction on use; attribution to the NIH Clinical Center",
     source="the NIH Clinical Center (Box folder; copies on Kaggle and Google Cloud)",
@@ -244,9 +244,9 @@ VINDR_MAMMO = Dataset(
 )
 VINDR_SPINEXR = Dataset(
     "vindr-spinexr",
-    lazy(f"{_READERS}.vindr_spinexr:VinDrSpineXr"),
+    lazy(f"{_READERS}.vindr_spinexr:VinDrSpineXR"),
     access="credentialed",
-    licence="PhysioNet Credentialed Health Data License",
+    licence="PhysioNet Restricted Health Data License 1.5.0",
     source=_PHYSIONET,
     homepage="https://physionet.org/content/vindr-spinexr/",
     folder="vindr-spinexr",
@@ -255,9 +255,9 @@ VINDR_SPINEXR = Dataset(
 )
 VINDR_PCXR = Dataset(
     "vindr-pcxr",
-    lazy(f"{_READERS}.vindr_pcxr:VinDrPcxr"),
+    lazy(f"{_READERS}.vindr_pcxr:VinDrPCXR"),
     access="credentialed",
-    licence="PhysioNet Credentialed Health Data License",
+    licence="PhysioNet Restricted Health Data License 1.5.0",
     source=_PHYSIONET,
     homepage="https://physionet.org/content/vindr-pcxr/",
     folder="vindr-pcxr",
@@ -276,7 +276,7 @@ CXR_MIX = Dataset(
 )
 IU_R2GEN = Dataset(
     "iu-xray",
-    lazy(f"{_READERS}.r2gen:R2Gen"),
+    lazy(f"{_READERS}.r2gen:R2Gen", access="open-noncommercial"),
     access="open-noncommercial",
     licence="CC BY-NC-ND 4.0",
     source="the R2Gen authors' archive iu_xray.zip",

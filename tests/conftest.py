@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from golden_rows import TABLE
 from hypothesis import settings
+from miniatures import SUITE_ROWS
 
 settings.register_profile("radbench", deadline=None, derandomize=True)  # shared machines are slow now and then
 settings.load_profile("radbench")
@@ -30,6 +31,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section(f"golden values: {len(rows)} comparisons")
         for line in (heading, *rows):
             terminalreporter.write_line("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip())
+    if suites := config.stash.get(SUITE_ROWS, {}):
+        lines = [("row and task", "reads", "renders", "parses", "metrics scored")]
+        lines += [(name, *cells) for name, cells in sorted(suites.items())]
+        widths = [max(len(line[i]) for line in lines) for i in range(5)]
+        terminalreporter.section(f"suite rows on made-up official layouts: {len({n[:5] for n in suites})} rows")
+        for cells in lines:
+            terminalreporter.write_line("  ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)).rstrip())
     terminalreporter.write_line(f"{len(skipped)} tests skipped for want of {config.getoption('--shared')}/data")
 
 

@@ -17,7 +17,7 @@ from radbench.images.arrow import embedded_bytes
 from radbench.images.dicom import has_dicom_magic, read_dicom, read_dicom_series
 from radbench.images.limits import MAX_FILE_BYTES, check_finite, check_pixels, check_voxels
 from radbench.images.picture import Picture
-from radbench.images.volumes import read_nifti, read_nrrd, to_ras
+from radbench.images.volumes import affine_of_axes, read_nifti, read_nrrd, to_ras
 from radbench.images.windows import apply_window, preset, to_uint8
 from radbench.records import Image
 
@@ -146,11 +146,11 @@ def _npy(image: Image, path: Path) -> Picture:
     """
     mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     array = mapped if image.frame is None else mapped[image.frame]
-    digest = sha256(np.ascontiguousarray(array)).hexdigest()
+    digest = sha256(np.ascontiguousarray(array).data).hexdigest()
     if array.ndim == 4 and array.shape[0] == 3:
         array = np.moveaxis(array[..., 0], 0, -1) if array.shape[-1] == 1 else array[0]
     array = np.asarray(array)
-    if array.ndim == 3 and array.shape[-1] != 3:
+    if array.ndim == 3 and (image.kind == "volume" or array.shape[-1] != 3):
         return _array_volume(image, path, array, digest)
     if array.ndim == 3 and (array[..., :1] == array).all():
         array = array[..., 0]
@@ -163,13 +163,10 @@ def _npy(image: Image, path: Path) -> Picture:
 
 def _array_volume(image: Image, path: Path, array: np.ndarray, digest: str) -> Picture:
     """A volume without a header, turned to RAS by the ``axes`` that its dataset states; 1 mm voxels."""
-    from nibabel.orientations import axcodes2ornt, inv_ornt_aff
-
     check_voxels(path, *array.shape)
     if array.ndim != 3:
         raise ImageError(f"{path}: an array of shape {array.shape}, expected three dimensions")
-    affine = inv_ornt_aff(axcodes2ornt(tuple(image.axes or "RAS")), array.shape)
-    return to_ras(image, path, array, np.linalg.inv(affine), digest)
+    return to_ras(image, path, array, affine_of_axes(image.axes or "RAS", array.shape), digest)
 
 
 def decode_labels(image: Image) -> np.ndarray:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import warnings
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,16 @@ def has_dicom_magic(path: Path) -> bool:
         return f.read(132)[128:] == b"DICM"
 
 
+@cache
+def _silence() -> None:
+    """pydicom's warnings quote header values, which are people's names and numbers: none is shown, in any thread."""
+    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
+
+
 def read_dicom(image: Image, path: Path) -> Picture:
     import pydicom
 
+    _silence()
     data = path.read_bytes()
     dataset = pydicom.dcmread(io.BytesIO(data))
     digest = sha256(data).hexdigest()
@@ -145,6 +154,7 @@ def _multi_frame_volume(image: Image, path: Path, dataset: Any, digest: str) -> 
 def read_dicom_series(image: Image, path: Path) -> Picture:
     import pydicom
 
+    _silence()
     digest = sha256()
     slices = []
     for file in sorted(p for p in path.iterdir() if p.is_file() and has_dicom_magic(p)):

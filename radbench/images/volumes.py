@@ -30,6 +30,13 @@ def to_ras(image: Image, path: Path, volume: np.ndarray, affine: np.ndarray, dig
     return Picture(turned, digest, spacing, new_affine, ("RAS",), image.window)
 
 
+def affine_of_axes(axes: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The affine of an array whose axes point as ``axes`` says (``IPL``: inferior, posterior, left), 1 mm a voxel."""
+    from nibabel.orientations import axcodes2ornt, inv_ornt_aff
+
+    return np.linalg.inv(inv_ornt_aff(axcodes2ornt(tuple(axes)), shape))
+
+
 def _single_volume(image: Image, path: Path, array: np.ndarray) -> np.ndarray:
     """The 3D array of a 3D file, or the chosen frame of a 4D one."""
     if array.ndim == 4:
@@ -52,7 +59,10 @@ def read_nifti(image: Image, path: Path) -> Picture:
         wanted = int(loaded.dataobj.offset) + int(np.prod(loaded.shape)) * loaded.dataobj.dtype.itemsize
         loaded = type(loaded).from_bytes(_gunzip(path, io.BytesIO(data), wanted))
     array = _single_volume(image, path, np.asanyarray(loaded.dataobj))
-    return to_ras(image, path, array, np.asarray(loaded.affine, float), sha256(data).hexdigest())
+    affine = np.asarray(loaded.affine, float)
+    if image.axes:  # the dataset states the axes because its headers do not
+        affine = affine_of_axes(image.axes, array.shape)
+    return to_ras(image, path, array, affine, sha256(data).hexdigest())
 
 
 def _gunzip(path: Path, file: IO[bytes], wanted: int) -> bytes:

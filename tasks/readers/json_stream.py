@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def json_lists(path: Path, key: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
     Raises :class:`DataError` where the file has no such key.
     """
-    keys = []
+    keys: list[str] = []
     for name, position, value in _nested(path):
         if not keys or keys[-1] != name:
             keys.append(name)
@@ -49,10 +50,10 @@ def json_members(path: Path) -> Iterator[tuple[str, Any]]:
     with _Window(path) as window:
         window.expect("{", "an object")
         if not window.skip("}"):
-            while True:
-                key = window.value("a key")
-                window.expect(":", f"a colon after the key {key!r:.40}")
-                yield str(key), window.value(f"the value of {key!r:.40}")
+            for position in count(1):  # keys may be study ids: errors tell the position
+                key = window.value(f"key {position}")
+                window.expect(":", f"a colon after key {position}")
+                yield str(key), window.value(f"the value of key {position}")
                 if not window.more("}"):
                     break
         window.expect_end()

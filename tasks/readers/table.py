@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -168,7 +167,7 @@ class Table:
         image = self._picture(str(value)) if value else None
         if image is None or image.kind == "series" or "missing" in image.key():
             raise self._bad(line, "mask", value, "the path of a mask file that exists, below the image folder")
-        return Mask(image=replace(image, window=None))
+        return Mask(image=image._replace(window=None))
 
     def _label(self, label: str, line: int) -> str:
         if self._choices and label not in self._choices:

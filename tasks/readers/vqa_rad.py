@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -90,7 +89,7 @@ class VqaRad:
             rephrased = optional(row, "question_rephrase", place)
             if self._paraphrases and split == "train" and rephrased.upper() not in ("", "NULL"):
                 strata = {**sample.strata, "phrase_type": "para"}
-                yield replace(sample, id=f"{sample.id}-rephrased", slots={"question": rephrased}, strata=strata)
+                yield sample._replace(id=f"{sample.id}-rephrased", slots={"question": rephrased}, strata=strata)
 
     def _from_derived(self, split: str) -> Iterator[Sample]:
         seen: Counter[str] = Counter()

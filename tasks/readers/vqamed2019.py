@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from radbench.tasks.readers.files import column, hash_files, json_lines, require
@@ -108,7 +107,7 @@ class MevfLists:
                 )
             sample = _sample(Path(file).stem, Image(str(images / file)), question, answer, category, numbers)
             kind = text(row, ("answer_type",), place).lower()
-            yield replace(sample, strata={**sample.strata, "answer_type": kind})
+            yield sample._replace(strata={**sample.strata, "answer_type": kind})
 
     def fingerprint(self) -> str:
         return hash_files(path for split in _LISTS if (path := self._find(split)))
