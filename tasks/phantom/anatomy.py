@@ -141,6 +141,7 @@ VENTRICLES = ("right frontal horn", "left frontal horn", "right atrium", "left a
 
 
 def mirrored(e: Ellipsoid) -> Ellipsoid:
+    """The same organ of the other side."""
     x, y, z = e.centre
     return Ellipsoid((-x, y, z), e.radii, e.power, -e.tilt)
 

@@ -18,6 +18,7 @@ def injected(case: Case) -> str:
 
 
 def render(case: Case, size: int) -> list[Rendered]:
+    """The pictures of a case, ``size`` pixels wide."""
     rng = stream(case.seed, "pose")
     turn = (float(rng.uniform(-0.03, 0.03)), 1.0, float(rng.uniform(-2, 2)), float(rng.uniform(-3, 3)))
     grid = plane_grid("frontal", size, WIDTH, (0.0, 0.0, -2.0), 0.0, turn)

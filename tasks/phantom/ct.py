@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from radbench.tasks.phantom.body_scenes import abdomen_scene, chest_scene, neck_scene
+from radbench.tasks.phantom.abdomen_scene import abdomen_scene
+from radbench.tasks.phantom.body_scenes import chest_scene, neck_scene
 from radbench.tasks.phantom.geometry import (
     Array,
     Grid,
@@ -57,6 +58,7 @@ LESIONS = {  # what difficulty pulls towards the tissue it lies in
 
 
 def grey_levels(case: Case) -> dict[str, float]:
+    """Hounsfield units of every tissue; difficulty brings lesions closer to what surrounds them."""
     values: dict[str, float] = {**PLAIN, **(CONTRAST if case.sequence == "with contrast" else {})}
     for lesion, tissue in LESIONS.items():
         values[lesion] += (values[tissue] - values[lesion]) * 0.5 * case.difficulty
@@ -78,6 +80,7 @@ def region_grid(case: Case, size: int) -> tuple[Grid, Point]:
 
 
 def scene_of(case: Case, grid: Grid) -> Scene:
+    """The layers of a case on a grid, organs bent a little so that none is a perfect ellipsoid."""
     bent = wavy(grid, stream(case.seed // 8, "bend"), {"head": 1.0, "neck": 1.0}.get(case.region, 2.5), 150.0)
     return SCENES[case.region](case, bent)
 
@@ -96,6 +99,7 @@ def oriented(grid: Grid, out: Rendered) -> Rendered:
 
 
 def render(case: Case, size: int) -> list[Rendered]:
+    """The pictures of a case, ``size`` pixels wide."""
     grid, origin = region_grid(case, size)
     scene = scene_of(case, grid)
     values = shade(scene, grey_levels(case), -1000.0)

@@ -12,10 +12,12 @@ from radbench.tasks.phantom.spec import Case, Finding
 
 
 def grown(e: Ellipsoid, mm: float) -> Ellipsoid:
+    """An ellipsoid thicker by so many millimetres all round."""
     return Ellipsoid(e.centre, (e.radii[0] + mm, e.radii[1] + mm, e.radii[2] + mm), e.power, e.tilt)
 
 
 def head_scene(case: Case, grid: Grid) -> Scene:
+    """The head above the skull base."""
     organs = altered(organs_of(case), case.findings)
     s = Scene(grid, case.seed)
     brain = organs["brain"]

@@ -106,4 +106,5 @@ def _finding(case: Case, f: Finding, film: Array, out: Rendered, away: Array, st
 
 
 def render(case: Case, size: int) -> list[Rendered]:
+    """The pictures of a case, ``size`` pixels wide."""
     return [picture(case, size, side, view) for side, view in VIEWS]

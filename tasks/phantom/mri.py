@@ -44,6 +44,7 @@ LESIONS = {
 
 
 def render(case: Case, size: int) -> list[Rendered]:
+    """The pictures of a case, ``size`` pixels wide."""
     grid, origin = region_grid(case, size)
     scene = scene_of(case, grid)
     column = COLUMNS.index(case.sequence)

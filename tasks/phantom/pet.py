@@ -44,6 +44,7 @@ def spots(case: Case, organs: Anatomy) -> list[tuple[Finding, Ellipsoid]]:
 
 
 def render(case: Case, size: int) -> list[Rendered]:
+    """The pictures of a case, ``size`` pixels wide."""
     organs = organs_of(case)
     return [_volume(case, size, organs) if case.kind == "volume" else _projection(case, size, organs)]
 

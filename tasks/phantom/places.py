@@ -44,6 +44,7 @@ def scan_side(case: Case) -> str:
 
 
 def organs_of(case: Case) -> Anatomy:
+    """The organs of the case's patient, before findings alter them."""
     return anatomy(region_of(case), case.seed // 8, case.sex)
 
 

@@ -30,6 +30,7 @@ DEPTH = {"abdomen": 165.0, "neck": 82.0}
 
 
 def render(case: Case, size: int) -> list[Rendered]:
+    """The pictures of a case, ``size`` pixels wide."""
     width = DEPTH[case.region] * 1.04
     rng = stream(case.seed, "pose")
     turn = (float(rng.uniform(-0.04, 0.04)), 1.0, float(rng.uniform(-2, 2)) * width / 165, 0.0)

@@ -43,6 +43,7 @@ def exposed(case: Case, path: Array, view: str, low: float, high: float) -> Arra
 
 
 def chest(case: Case, size: int, view: str) -> Rendered:
+    """One view, PA or lateral: the same organs seen along y or along x."""
     plane, ray = ("frontal", 1) if view == "PA" else ("lateral", 0)
     rng = stream(case.seed, f"pose {view}")
     turn = (
@@ -78,7 +79,7 @@ def chest(case: Case, size: int, view: str) -> Rendered:
     )
     path = path + SOFT * sum(0.4 * overlap(cut[f"{s} hilum"]) for s in SIDES) + SOFT * density["extra"]
     path = path + BONE * _bones(case, grid, organs, cut, view, out) + METAL * devices(case, grid, organs, out)
-    low, high = (0.12, 3.1) if view == "PA" else (0.3, 3.7)
+    low, high = (0.42, 3.2) if view == "PA" else (0.6, 4.0)
     out.pixels = exposed(case, path, view, low, high)
     return out
 
@@ -200,4 +201,5 @@ def _broken(points: Array, f: Finding, out: Rendered, grid: Grid, view: str) -> 
 
 
 def render(case: Case, size: int) -> list[Rendered]:
+    """The pictures of a case, ``size`` pixels wide."""
     return [chest(case, size, "PA"), chest(case, size, "lateral")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from radbench.tasks.phantom.anatomy import Anatomy
 from radbench.tasks.phantom.body_scenes import SIDES, lesions, sides_of
-from radbench.tasks.phantom.geometry import Array, Ellipsoid, Grid, chord, overlap, smooth_noise, stream, tube
+from radbench.tasks.phantom.geometry import Array, Ellipsoid, Grid, Point, chord, overlap, smooth_noise, stream, tube
 from radbench.tasks.phantom.rendered import Rendered
 from radbench.tasks.phantom.spec import Case, Finding
 
@@ -116,66 +116,48 @@ def _opacities(
 
 
 def devices(case: Case, grid: Grid, organs: Anatomy, out: Rendered) -> Array:
-    step, metal = grid.spacing[0], np.zeros(grid.shape)
-    heart = organs["heart"].centre
+    """Lines, tubes and pacemakers: what they add to the rays, in units of metal."""
+    metal = np.zeros(grid.shape)
+    drawings = {"central venous catheter": _catheter, "endotracheal tube": _airway, "pacemaker": _pacemaker}
     for f in case.findings:
-        sign = 1.0 if f.side == "left" else -1.0
-        if f.name == "central venous catheter":
-            depth = {"superior vena cava": 38.0, "right atrium": -22.0, "right ventricle": -62.0}[f.attributes["tip"]]
-            tip = (-14.0, -8.0, depth) if depth > -60 else (20.0, -30.0, depth)
-            line = [
-                (sign * 70, -60, 150),
-                (sign * 58, -45, 112),
-                (sign * 30, -25, 96),
-                (-14, -8, 78),
-                (-16, -6, 50),
-                tip,
-            ]
-            drawn = tube(grid.shape, grid.pixels(line), np.full(6, 1.7 / step)) * step
-        elif f.name == "endotracheal tube":
-            end = {
-                "above the carina": (0, 2, 82),
-                "at the carina": (0, 2, 54),
-                "in the right main bronchus": (-24, 4, 32),
-            }[f.attributes["tip"]]
-            line = [(0, 0, 205), (0, 1, 130), (0, 2, 70) if end[0] else end, end]
-            p = grid.pixels(line)
-            drawn = (
-                (
-                    tube(grid.shape, p, np.full(4, 4.4 / step)) * 0.35
-                    + 0.9 * tube(grid.shape, p + 1.2 / step, np.full(4, 1.3 / step))
-                )
-                * step
-                * 0.7
-            )
-        elif f.name == "pacemaker":
-            box = (sign * 92, -84, 88)
-            can = overlap(chord(Ellipsoid(box, (23, 5, 19), 3), grid, 1 if grid.plane == "frontal" else 0)) * 0.45
-            leads = [
-                [
-                    (sign * 84, -80, 100),
-                    (sign * 52, -50, 108),
-                    (-12, -8, 82),
-                    (-20, -8, 10),
-                    (0, -25, heart[2] - 24),
-                    (heart[0] + 26, -35, heart[2] - 26),
-                ]
-            ]
-            if f.attributes["leads"] == "dual lead":
-                leads.append(
-                    [
-                        (sign * 86, -80, 98),
-                        (sign * 54, -50, 104),
-                        (-9, -8, 80),
-                        (-26, -14, 0),
-                        (-28, -26, heart[2] + 12),
-                    ]
-                )
-            drawn = can
-            for lead in leads:
-                drawn = np.maximum(drawn, tube(grid.shape, grid.pixels(lead), np.full(len(lead), 1.5 / step)) * step)
-        else:
-            continue
-        out.add(f.name, drawn > 0.3)
-        metal = metal + np.clip(drawn, 0, 6) * 0.35 * (1 - 0.35 * case.difficulty)
+        if f.name in drawings:
+            drawn = drawings[f.name](f, grid, organs)
+            out.add(f.name, drawn > 0.3)
+            metal = metal + np.clip(drawn, 0, 6) * 0.35 * (1 - 0.35 * case.difficulty)
     return metal
+
+
+def _line(grid: Grid, points: list[Point], radius: float, aside: float = 0.0) -> Array:
+    """A wire or catheter through patient points, mm of it along the rays; ``aside`` shifts it on the picture."""
+    step = grid.spacing[0]
+    return tube(grid.shape, grid.pixels(points) + aside / step, np.full(len(points), radius / step)) * step
+
+
+def _catheter(f: Finding, grid: Grid, organs: Anatomy) -> Array:
+    sign = 1.0 if f.side == "left" else -1.0
+    depth = {"superior vena cava": 38.0, "right atrium": -22.0, "right ventricle": -62.0}[f.attributes["tip"]]
+    tip = (-14.0, -8.0, depth) if depth > -60 else (20.0, -30.0, depth)
+    way = [(sign * 70, -60, 150), (sign * 58, -45, 112), (sign * 30, -25, 96), (-14, -8, 78), (-16, -6, 50)]
+    return _line(grid, [*way, tip], 1.7)
+
+
+def _airway(f: Finding, grid: Grid, organs: Anatomy) -> Array:
+    ends: dict[str, Point] = {
+        "above the carina": (0, 2, 82), "at the carina": (0, 2, 54), "in the right main bronchus": (-24, 4, 32),
+    }  # fmt: skip
+    end = ends[f.attributes["tip"]]
+    way: list[Point] = [(0, 0, 205), (0, 1, 130), (0, 2, 70) if end[0] else end, end]
+    return 0.7 * (0.35 * _line(grid, way, 4.4) + 0.9 * _line(grid, way, 1.3, aside=1.2))  # the wall has a dense stripe
+
+
+def _pacemaker(f: Finding, grid: Grid, organs: Anatomy) -> Array:
+    sign = 1.0 if f.side == "left" else -1.0
+    x, _, z = organs["heart"].centre
+    can = Ellipsoid((sign * 92, -84, 88), (23, 5, 19), 3.0)
+    drawn = 0.45 * overlap(chord(can, grid, 1 if grid.plane == "frontal" else 0))
+    ventricle = [(-12, -8, 82), (-20, -8, 10), (0, -25, z - 24), (x + 26, -35, z - 26)]
+    atrium = [(-9, -8, 80), (-26, -14, 0), (-28, -26, z + 12)]
+    drawn = np.maximum(drawn, _line(grid, [(sign * 84, -80, 100), (sign * 52, -50, 108), *ventricle], 1.5))
+    if f.attributes["leads"] == "dual lead":
+        drawn = np.maximum(drawn, _line(grid, [(sign * 86, -80, 98), (sign * 54, -50, 104), *atrium], 1.5))
+    return drawn

@@ -55,6 +55,7 @@ def bodies(case: Case) -> list[Ellipsoid]:
 
 
 def picture(case: Case, size: int, view: str) -> Rendered:
+    """One view, frontal or lateral."""
     plane, ray = ("frontal", 1) if view == "frontal" else ("lateral", 0)
     rng = stream(case.seed, f"pose {view}")
     turn = (float(rng.uniform(-0.02, 0.02)), 1.0, float(rng.uniform(-3, 3)), float(rng.uniform(-4, 4)))
@@ -146,4 +147,5 @@ def _mark(case: Case, out: Rendered, chain: list[Ellipsoid], grid: Grid, ray: in
 
 
 def render(case: Case, size: int) -> list[Rendered]:
+    """The pictures of a case, ``size`` pixels wide."""
     return [picture(case, size, "frontal"), picture(case, size, "lateral")]

@@ -72,12 +72,13 @@ def csv_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, dict[str, 
                 raise DataError(f"{path}: empty, expected a header line")
             if twice := [name for i, name in enumerate(header) if name in header[:i]]:
                 raise DataError(f"{path}: the column '{twice[0]}' stands twice in the header")
+            width = len(header)
             for row in reader:
-                if not row:
-                    continue  # a blank line
-                if len(row) != len(header):
+                if len(row) != width:
+                    if not row:
+                        continue  # a blank line
                     raise DataError(f"{path}, line {reader.line_num}: {len(row)} columns, the header has {len(header)}")
-                yield reader.line_num, dict(zip(header, row, strict=True))
+                yield reader.line_num, dict(zip(header, row))  # noqa: B905  # as many as columns
         except csv.Error as error:
             raise DataError(f"{path}, line {reader.line_num}: {error}") from None
         except UnicodeDecodeError as error:

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from radbench.tasks.readers.files import csv_rows, hash_files, require
-from radbench.tasks.readers.vqa_rows import answered, nested, no_split, present, text, with_options
+from radbench.tasks.readers.vqa_rows import answered, nested, no_split, with_options
 
 from radbench.errors import ConfigError, DataError, shown
 from radbench.records import Image, Labels, Sample, Text
@@ -65,15 +65,15 @@ class PmcVqa:
 
     def _rows(self, path: Path) -> Iterator[Sample]:
         folders = self._picture_folders(path.parent)
+        # With one folder nothing is looked up: a missing picture is found out when it is loaded.
+        only = str(folders[0]) if len(folders) == 1 else None
+        columns: _Columns | None = None
         for number, (line, row) in enumerate(csv_rows(path), 1):
-            place = f"{path}, line {line}"
-            row = {name.strip(): value for name, value in row.items()}
-            figure = text(row, ("Figure_path",), place)
-            # With one folder nothing is looked up: a missing picture is found out when it is loaded.
-            folder = (
-                next((f for f in folders if (f / figure).is_file()), folders[0]) if len(folders) > 1 else folders[0]
-            )
-            yield _sample(f"{path.stem}-{number}", Image(str(folder / figure)), figure, row, place)
+            if columns is None:
+                columns = _Columns.of(row, f"{path}, line {line}")
+            figure = row[columns.figure].strip()
+            folder = only or next((str(f) for f in folders if (f / figure).is_file()), str(folders[0]))
+            yield columns.sample(f"{path.stem}-{number}", f"{folder}/{figure}", figure, row, path, line)
 
     def _picture_folders(self, base: Path) -> list[Path]:
         if self._images is not None:
@@ -87,39 +87,61 @@ class PmcVqa:
         return with_options(hash_files(tables), self._version)
 
 
-def _sample(name: str, image: Image, figure: str, row: Mapping[str, Any], place: str) -> Sample:
-    choices = tuple(choice_text(text(row, (f"Choice {letter}",), place), letter) for letter in _LETTERS)
-    answer, letter = _answer(row, choices, place)
-    paper = _PAPER.match(Path(figure).name)
-    return Sample(
-        id=name,
-        cluster=paper.group().upper() if paper else figure,
-        targets={
-            "answer": Text((answer,)),
-            "choice": Labels((choices[_LETTERS.index(letter)],)),
-            "letter": Labels((letter,)),
-        },
-        images=(image,),
-        slots={
-            "question": text(row, ("Question",), place),
-            "options": "\n".join(f"{letter}: {choice}" for letter, choice in zip(_LETTERS, choices, strict=True)),
-        },
-        choices=choices,
-        strata=present(answer=letter),
-    )
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """What the columns of one table are called. ``label`` is None in version 2, where ``answer`` is the letter."""
 
+    figure: str
+    question: str
+    answer: str
+    label: str | None
+    choices: tuple[tuple[str, str], ...]  # letter, column
 
-def _answer(row: Mapping[str, Any], choices: tuple[str, ...], place: str) -> tuple[str, str]:
-    """Text and letter: version 1 has columns for both, in version 2 ``Answer`` is the letter."""
-    said = text(row, ("Answer", "Anwser"), place)
-    labelled = any(name in row for name in _LABEL)
-    letter = (text(row, _LABEL, place) if labelled else said).rstrip(".:").upper()
-    if letter not in _LETTERS:
-        raise DataError(f"{place}: the right option is {shown(letter)}, expected A, B, C or D")
-    chosen = choices[_LETTERS.index(letter)]
-    return (choice_text(said, letter) if labelled and said else chosen), letter
+    @classmethod
+    def of(cls, row: Mapping[str, str], place: str) -> _Columns:
+        """From a first row. Raises :class:`DataError` where a column is missing."""
+        there = {name.strip(): name for name in row}
+
+        def name(*spellings: str) -> str:
+            found = next((there[s] for s in spellings if s in there), None)
+            if found is None:
+                raise DataError(f"{place}: no '{spellings[0]}'; it has {', '.join(there)}")
+            return found
+
+        return cls(
+            name("Figure_path"),
+            name("Question"),
+            name("Answer", "Anwser"),
+            next((there[s] for s in _LABEL if s in there), None),
+            tuple((letter, name(f"Choice {letter}")) for letter in _LETTERS),
+        )
+
+    def sample(self, name: str, picture: str, figure: str, row: Mapping[str, str], path: Path, line: int) -> Sample:
+        """A row as a sample. Raises :class:`DataError` where the right option is no letter of one."""
+        choices = tuple([choice_text(row[column], letter) for letter, column in self.choices])
+        said = row[self.answer].strip()
+        letter = (said if self.label is None else row[self.label].strip()).rstrip(".:").upper()
+        if letter not in _LETTERS:
+            raise DataError(f"{path}, line {line}: the right option is {shown(letter)}, expected A, B, C or D")
+        chosen = choices[_LETTERS.index(letter)]
+        answer = choice_text(said, letter) if said and self.label is not None else chosen
+        paper = _PAPER.match(figure.rpartition("/")[2])
+        a, b, c, d = choices
+        return Sample(
+            name,
+            paper.group().upper() if paper else figure,
+            {"answer": Text((answer,)), "choice": Labels((chosen,)), "letter": Labels((letter,))},
+            (Image(picture),),
+            {"question": row[self.question].strip(), "options": f"A: {a}\nB: {b}\nC: {c}\nD: {d}"},
+            choices,
+            {"answer": letter},
+        )
 
 
 def choice_text(cell: str, letter: str) -> str:
     """The text of a choice cell without its leading ``A:``."""
-    return re.sub(rf"^\s*{letter}\s*:\s*", "", cell).strip()
+    cell = cell.strip()
+    if cell[:1] != letter:
+        return cell
+    rest = cell[1:].lstrip()
+    return rest[1:].strip() if rest[:1] == ":" else cell

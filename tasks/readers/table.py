@@ -27,6 +27,8 @@ _REQUIRED = {
     "detection": ("boxes",),
     "segmentation": ("mask",),
 }
+_PLAIN = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
+_NO_COLUMN = object()
 _VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr")
 
 
@@ -56,6 +58,8 @@ class Table:
                 f"{self._table}: expected a .csv or .jsonl file", remedy="save the table as CSV or JSON lines"
             )
         self._rows = csv_rows if suffix == ".csv" else json_lines
+        self._texts = kind in ("vqa", "report")
+        self._images_below = os.path.join(images, "")
         self._images, self._columns, self._kind, self._window = images, dict(columns), kind, window
         self._choices, self._strata, self._access = frozenset(choices), tuple(strata), access
         self._needs_split = needs_split
@@ -66,22 +70,26 @@ class Table:
     def samples(self, split: str) -> Iterator[Sample]:
         renamed = [(ours, theirs) for ours, theirs in self._columns.items() if ours != theirs]
         checked = False
+        one_renamed = renamed[0] if len(renamed) == 1 else None
+        split_column, make = self._split_column, self._sample
         for line, row in self._rows(self._table):
             if not checked:
                 self._check_columns(row)
                 checked = True
-            if self._split_column in row:
-                if str(row[self._split_column]) != split:
+            if split_column in row:
+                if str(row[split_column]) != split:
                     continue
             elif self._needs_split:
                 raise DataError(
-                    f"{self._table}, line {line}: no column '{self._split_column}', but the task asks for the split '{split}'",
+                    f"{self._table}, line {line}: no column '{split_column}', but the task asks for the split '{split}'",
                     remedy="add the column, or use support: leave-one-cluster-out",
                 )
             try:
-                if renamed:
-                    row.update([(ours, row[theirs]) for ours, theirs in renamed])  # prompts may use either name
-                sample = self._sample(row, line)
+                if one_renamed:
+                    row[one_renamed[0]] = row[one_renamed[1]]  # prompts may use either name
+                elif renamed:
+                    row.update([(ours, row[theirs]) for ours, theirs in renamed])
+                sample = make(row, line)
             except KeyError as missing:
                 raise DataError(
                     f"{self._table}, line {line}: no column {missing}, which the first row has; it has {', '.join(row)}"
@@ -105,29 +113,32 @@ class Table:
             )
 
     def _sample(self, row: dict[str, Any], line: int) -> Sample:
+        get = row.get
         if self._kind == "vqa":
-            if "question" not in row:
-                row["question"] = row["prompt"]
-            if not row["question"] or not isinstance(row["question"], str):
-                raise self._bad(line, "question", row["question"], "a text")
-        options, cluster = row.get("options"), row.get("cluster")
+            question = get("question")
+            if question is None:
+                question = row["question"] = row["prompt"]
+            if not question or not isinstance(question, str):
+                raise self._bad(line, "question", question, "a text")
+        options, cluster, name, answer = get("options"), get("cluster"), get("id"), get("answer")
+        plain = self._texts and type(answer) is str and answer
+        value = get("image") if "image" in row else get("images", _NO_COLUMN)
         return Sample(
-            str(row["id"]) if "id" in row else f"line-{line}",
+            f"line-{line}" if name is None else str(name),
             None if cluster is None or cluster == "" else str(cluster),
-            {"answer": self._target(row, line)},
-            self._pictures(row, line) if "image" in row or "images" in row else (),
+            {"answer": Text((answer,)) if plain else self._target(row, line)},
+            () if value is _NO_COLUMN else self._pictures(value, line),
             row,
             tuple(map(str, _list(options, line, self._table))) if options else (),
-            {axis: str(row[axis]) for axis in self._strata if row.get(axis) not in (None, "")}
-            if self._strata
-            else EMPTY,
+            {axis: str(row[axis]) for axis in self._strata if get(axis) not in (None, "")} if self._strata else EMPTY,
         )
 
     def _bad(self, line: int, column: str, value: Any, expected: str) -> DataError:
         return DataError(f"{self._table}, line {line}: {column} is {shown(value, self._access)}, expected {expected}")
 
-    def _pictures(self, row: dict[str, Any], line: int) -> tuple[Image, ...]:
-        value = row["image"] if "image" in row else row["images"]
+    def _pictures(self, value: Any, line: int) -> tuple[Image, ...]:
+        if type(value) is str and value.endswith(_PLAIN) and not ("#" in value or ";" in value or value[0] in " /"):
+            return (Image(self._images_below + value, None, None, "2d", self._window),)  # nearly all rows of large tables
         paths = [str(p).strip() for p in (value if isinstance(value, list) else str(value or "").split(";"))]
         if not any(paths):
             raise self._bad(line, "image", value, "a path (leave the column out where questions have no picture)")

@@ -30,10 +30,20 @@ _LAYOUTS = {
     "nih-chestxray14": "nih-chestxray",
     "abdomenct-1k": "abdomenct1k",
     "medpix": "medpix-own",
-    "cxr-mix": "cxr-mix:released",
 }
 # Pictures that a set distributed without any refers to: by its own made-up ids.
 _COMPANIONS = {"mimic-cxr": "mimic-cxr-jpg:annotated", "iu-xray-kaggle": "iu-xray:kaggle-asked"}
+# A dataset read through a list of the RadFM authors -> the layout that has pictures for it, and where in it.
+_LISTED = {
+    "cxr-mix": ("radfm-diagnosis", ""),
+    "vindr-mammo": ("radfm-diagnosis", "vindr-mammo"),
+    "vindr-pcxr": ("radfm-diagnosis", "vindr-pcxr"),
+    "vindr-spinexr": ("radfm-diagnosis", "vindr-spinexr"),
+    "pmc-vqa": ("radfm-questions", "pictures"),
+    "vqa-rad": ("radfm-questions", "pictures"),
+    "slake": ("radfm-questions", "pictures"),
+    "mimic-cxr": ("mimic-cxr:radfm", ""),
+}
 
 
 @cache
@@ -68,11 +78,21 @@ def place(root: Path, dataset: Dataset, companion: bool = False) -> Path:
     return path
 
 
+def listed(root: Path, dataset: Dataset) -> Path:
+    """A made-up copy of the pictures that a released list names, written at the first call."""
+    layout, below = _LISTED[dataset.name]
+    path = root / layout.replace(":", "-")
+    if not path.exists():
+        layouts()[layout](path)
+    return path / below
+
+
 def data_for(root: Path, task: Task) -> list[str]:
     """``--data`` values under which a suite task finds its dataset and those it goes with."""
     dataset = task.dataset
+    own = listed(root, dataset) if "lists" in dataset.companions else place(root, dataset)
     companions = [f"{other.name}={place(root, other, companion=True)}" for other in dataset.companions.values()]
-    return [f"{dataset.name}={place(root, dataset)}", *companions]
+    return [f"{dataset.name}={own}", *companions]
 
 
 if __name__ == "__main__":
