@@ -68,12 +68,13 @@ class PmcVqa:
         # With one folder nothing is looked up: a missing picture is found out when it is loaded.
         only = str(folders[0]) if len(folders) == 1 else None
         columns: _Columns | None = None
+        stem = path.stem
         for number, (line, row) in enumerate(csv_rows(path), 1):
             if columns is None:
                 columns = _Columns.of(row, f"{path}, line {line}")
             figure = row[columns.figure].strip()
             folder = only or next((str(f) for f in folders if (f / figure).is_file()), str(folders[0]))
-            yield columns.sample(f"{path.stem}-{number}", f"{folder}/{figure}", figure, row, path, line)
+            yield columns.sample(f"{stem}-{number}", f"{folder}/{figure}", figure, row, path, line)
 
     def _picture_folders(self, base: Path) -> list[Path]:
         if self._images is not None:
@@ -141,7 +142,7 @@ class _Columns:
 def choice_text(cell: str, letter: str) -> str:
     """The text of a choice cell without its leading ``A:``."""
     cell = cell.strip()
-    if cell[:1] != letter:
+    if not cell.startswith(letter):
         return cell
     rest = cell[1:].lstrip()
-    return rest[1:].strip() if rest[:1] == ":" else cell
+    return rest[1:].lstrip() if rest.startswith(":") else cell

@@ -83,7 +83,7 @@ class Slake:
         seen: Counter[str] = Counter()
         folder = self._folder(split)
         for place, row in self._rows(split):
-            image = Image(str(folder / text(row, ("img_name",), place)))
+            image = Image(f"{folder}/{text(row, ('img_name',), place)}")
             yield _sample(unique(text(row, ("qid",), place), seen), text(row, ("img_id",), place), image, row, place)
 
     def _from_hub(self, split: str) -> Iterator[Sample]:

@@ -13,6 +13,7 @@ from radbench.tasks.readers import arrow
 from radbench.errors import DataError, shown
 from radbench.records import Image, Sample, Text
 
+_ABSENT = object()
 Places = Iterator[tuple[str, dict[str, Any]]]
 """``(file and line for messages, row)``."""
 
@@ -37,10 +38,15 @@ def text(row: Mapping[str, Any], names: Sequence[str], place: str) -> str:
 
     Raises :class:`DataError` where there is no such column or it holds neither text nor number.
     """
-    name = next((n for n in names if n in row), None)
-    if name is None:
-        raise DataError(f"{place}: no '{names[0]}'; it has {', '.join(map(str, row))}")
-    value = row[name]
+    name = names[0]
+    value = row.get(name, _ABSENT)
+    if type(value) is str:
+        return value.strip()
+    if value is _ABSENT:
+        name = next((n for n in names if n in row), "")
+        if not name:
+            raise DataError(f"{place}: no '{names[0]}'; it has {', '.join(map(str, row))}")
+        value = row[name]
     if value is None or value != value:  # NaN, an empty cell in a parquet file
         return ""
     if not isinstance(value, str | int | float):
@@ -49,7 +55,9 @@ def text(row: Mapping[str, Any], names: Sequence[str], place: str) -> str:
 
 
 def optional(row: Mapping[str, Any], name: str, place: str) -> str:
-    return text(row, (name,), place) if name in row else ""
+    """The cell of a column that need not be there."""
+    value = row.get(name, "")
+    return value.strip() if type(value) is str else text(row, (name,), place)
 
 
 def answer_type(answer: str) -> str:
