@@ -80,8 +80,6 @@ def notes(results: Mapping[str, Any]) -> list[str]:
         if task["failures"]:
             kinds = ", ".join(f"{count} {kind}" for kind, count in task["failures"].items())
             out.append(f"{name}: failed answers score worst: {kinds}.")
-        for metric, reason in task.get("unavailable", {}).items():
-            out.append(f"{name}: {metric} is unavailable: {reason}.")
         for metric, reason in task.get("broken", {}).items():
             out.append(f"{name}: {metric} FAILED and has no value: {reason}")
         if task.get("collapse"):
@@ -95,7 +93,24 @@ def notes(results: Mapping[str, Any]) -> list[str]:
         if task["classes"] and len(task["classes"]) <= 20:
             counts = ", ".join(f"{label} {count}" for label, count in task["classes"].items())
             out.append(f"{name}: n by class: {counts}.")
+    out += _unavailable(results["tasks"])
+    if skipped := results.get("skipped"):
+        out.append(f"Not run for want of data: {', '.join(skipped)}. What each needs: radbench describe NAME.")
     return out
+
+
+def _unavailable(tasks: Mapping[str, Any]) -> list[str]:
+    """One line a reason: many tasks lack the same weights."""
+    by_reason: dict[str, dict[str, list[str]]] = {}
+    for name, task in tasks.items():
+        for metric, reason in task.get("unavailable", {}).items():
+            by_reason.setdefault(reason, {}).setdefault(metric, []).append(name)
+    lines = []
+    for reason, metrics in by_reason.items():
+        where = {tuple(names) for names in metrics.values()}
+        shown = ", ".join(sorted({name for names in where for name in names}))
+        lines.append(f"{shown}: {', '.join(metrics)} unavailable: {reason}.")
+    return lines
 
 
 def subgroups(results: Mapping[str, Any]) -> str:

@@ -172,9 +172,9 @@ class ChexbertF1(_Labels, LabelScore):
             "samples": "per report over its classes, then the mean over reports (no label on both sides counts 0)",
         }[average]
         self.card = Card(
-            f"CheXbert {part if part != 'f1' else 'F1'}, "
-            + (label or f"{classes} observations, {average} average"),
-            f"{formula} {'of the counts summed over reports' if label else over}; uncertain counts as {uncertain}, blank as negative",
+            f"CheXbert {part if part != 'f1' else 'F1'}, " + (label or f"{classes} observations, {average} average"),
+            f"{formula} {'of the counts summed over reports' if label else over}; "
+            f"uncertain counts as {uncertain}, blank as negative",
             "0 to 1, higher is better",
             _SOURCE,
             valid_for=_CHEST,

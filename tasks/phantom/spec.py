@@ -109,25 +109,36 @@ class Case:
 # What can be found where: the closed vocabulary that questions, negatives and labels draw from. At least six a modality,
 # so that yes/no questions have negatives of the same modality and region.
 ABNORMALITIES: Mapping[tuple[Modality, Region], tuple[str, ...]] = {
-    ("X-ray", "chest"): ("pleural effusion", "pneumothorax", "cardiomegaly", "lung nodule", "consolidation", "pulmonary edema", "atelectasis", "rib fracture"),
+    ("X-ray", "chest"): (
+        "pleural effusion", "pneumothorax", "cardiomegaly", "lung nodule", "consolidation", "pulmonary edema", "atelectasis",
+        "rib fracture",
+    ),
     ("X-ray", "spine"): ("scoliosis", "vertebral compression fracture", "surgical implant", "disc space narrowing"),
     ("X-ray", "breast"): ("breast mass", "breast calcifications", "focal asymmetry", "architectural distortion"),
     ("CT", "chest"): ("pleural effusion", "pneumothorax", "lung nodule", "consolidation", "pericardial effusion", "emphysema"),
     ("CT", "abdomen"): ("liver lesion", "renal stone", "hydronephrosis", "splenomegaly", "pancreatic cyst", "ascites"),
     ("CT", "head"): ("intracerebral hemorrhage", "infarct", "brain tumor", "midline shift", "hydrocephalus", "subdural hematoma"),
     ("CT", "neck"): ("thyroid nodule", "goiter", "thyroid calcification", "cervical lymphadenopathy"),
-    ("MRI", "head"): ("brain tumor", "infarct", "intracerebral hemorrhage", "hydrocephalus", "white matter lesions", "meningioma"),
+    ("MRI", "head"): (
+        "brain tumor", "infarct", "intracerebral hemorrhage", "hydrocephalus", "white matter lesions", "meningioma",
+    ),
     ("MRI", "abdomen"): ("liver lesion", "liver cyst", "hydronephrosis", "splenomegaly", "pancreatic cyst", "ascites"),
     ("Ultrasound", "abdomen"): ("gallstone", "liver cyst", "hydronephrosis", "renal stone", "ascites", "fatty liver"),
     ("Ultrasound", "neck"): ("thyroid nodule", "thyroid cyst", "goiter"),
-    ("PET", "chest"): ("hypermetabolic lymph node", "hypermetabolic lung lesion", "bone metastasis", "liver metastasis", "adrenal metastasis", "brown fat uptake"),
+    ("PET", "chest"): (
+        "hypermetabolic lymph node", "hypermetabolic lung lesion", "bone metastasis", "liver metastasis", "adrenal metastasis",
+        "brown fat uptake",
+    ),
     ("angiography", "vessels"): ("stenosis", "aneurysm", "occlusion", "arteriovenous malformation", "vasospasm", "extravasation"),
 }  # fmt: skip
 DEVICES: Mapping[tuple[Modality, Region], tuple[str, ...]] = {
     ("X-ray", "chest"): ("central venous catheter", "pacemaker", "endotracheal tube"),
 }
 ANATOMY: Mapping[tuple[Modality, Region], tuple[str, ...]] = {
-    ("X-ray", "chest"): ("left lung", "right lung", "heart", "trachea", "left clavicle", "right clavicle", "aortic arch", "spine", "left hemidiaphragm", "right hemidiaphragm"),
+    ("X-ray", "chest"): (
+        "left lung", "right lung", "heart", "trachea", "left clavicle", "right clavicle", "aortic arch", "spine",
+        "left hemidiaphragm", "right hemidiaphragm",
+    ),
     ("CT", "abdomen"): ("liver", "kidney", "spleen", "pancreas"),
     ("CT", "neck"): ("thyroid",),
     ("CT", "chest"): ("left lung", "right lung", "heart"),

@@ -32,7 +32,8 @@ class Questions:
     """Exam questions with two to five options. Cluster: the image, else (a question without one) the question.
 
     Targets ``answer`` (the right option's text) and ``letter``; choices are the options' texts; slots ``question`` and
-    ``options``, one a line ("A. ..."). Letters are closed up where an option is left blank. Strata organ, modality, plane where the table has them, question_words. Raises
+    ``options``, one a line ("A. ..."). Letters are closed up where an option is left blank. Strata organ, modality, plane
+    where the table has them, question_words. Raises
     :class:`radbench.errors.DataError` where options are fewer than two or alike, or the answer is no letter of one.
     """
 

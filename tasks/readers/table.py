@@ -115,18 +115,18 @@ class Table:
     def _sample(self, row: dict[str, Any], line: int) -> Sample:
         get = row.get
         if self._kind == "vqa":
-            question = get("question")
-            if question is None:
-                question = row["question"] = row["prompt"]
+            if "question" not in row:
+                row["question"] = row["prompt"]
+            question = row["question"]
             if not question or not isinstance(question, str):
                 raise self._bad(line, "question", question, "a text")
         options, cluster, name, answer = get("options"), get("cluster"), get("id"), get("answer")
-        plain = self._texts and type(answer) is str and answer
+        text = Text((answer,)) if self._texts and type(answer) is str and answer else None
         value = get("image") if "image" in row else get("images", _NO_COLUMN)
         return Sample(
             f"line-{line}" if name is None else str(name),
             None if cluster is None or cluster == "" else str(cluster),
-            {"answer": Text((answer,)) if plain else self._target(row, line)},
+            {"answer": text or self._target(row, line)},
             () if value is _NO_COLUMN else self._pictures(value, line),
             row,
             tuple(map(str, _list(options, line, self._table))) if options else (),

@@ -29,7 +29,7 @@ from radbench.metrics.clinical.chexbert_labels import (
     report,
 )
 from radbench.metrics.clinical.chexbert_model import Labeler, _labeler, labeler
-from radbench.metrics.findings.observations import FIVE
+from radbench.metrics.findings.observations import FIVE, OBSERVATIONS
 
 from radbench.errors import ConfigError
 from radbench.records import Failure, Prediction, Text
@@ -296,6 +296,17 @@ def test_equal_reports_score_as_a_perfect_original(tiny: Path) -> None:
     assert chexbert_report(texts, texts, weights=str(tiny))["macro avg"]["f1-score"] == pytest.approx(
         expected, abs=1e-9
     )
+
+
+def test_one_observation_scores_as_its_line_of_the_report(tiny: Path) -> None:
+    answers, truths = reports(60, seed=14), reports(120, seed=15)[60:]
+    classes = labeler(str(tiny), device="cpu").classes([*answers, *truths])
+    lines = report(binary_labels(classes[60:]), binary_labels(classes[:60]))
+    for name in OBSERVATIONS:
+        metric = ChexbertF1(label=name, weights=str(tiny), device="cpu")
+        assert value(metric, answers, truths) == pytest.approx(lines[name]["f1-score"], abs=1e-9), name
+        assert f"label:{name}" in metric.signature(()) and name in metric.card.title
+    assert len({lines[name]["f1-score"] for name in OBSERVATIONS}) > 3
 
 
 def test_of_several_references_the_closest_counts(tiny: Path) -> None:
