@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from radbench.metrics.findings.chexpert_rules import METRICS, ChexpertRulesF1
-from radbench.metrics.findings.observations import FIVE, OBSERVATIONS
+from radbench.metrics.findings.observations import FIVE, NEGATIVE, OBSERVATIONS, POSITIVE
 from radbench.metrics.findings.rules import affirmed_sides, label, label_all, mentions
 from radbench.metrics.findings.rules.sentences import lowered, sentences
 from radbench.metrics.findings.rules.vocabulary import OTHER_TERMS, TERMS, Terms, word_starts
@@ -548,3 +548,10 @@ def test_columns_name_three_counts_a_class() -> None:
     metric = ChexpertRulesF1(classes=5)
     assert metric.columns(())[:3] == ("tp:Cardiomegaly", "fp:Cardiomegaly", "fn:Cardiomegaly")
     assert metric.rows([], [], ()).shape == (0, 15)
+
+
+@pytest.mark.parametrize("first", ["cardiac pacing device", "cardiac pacemaker", "a pacer", "pleural effusion"])
+def test_a_denial_reaches_over_the_first_of_two_alternatives(first: str) -> None:
+    codes = dict(zip(OBSERVATIONS, label(f"No evidence of {first} or cardiac enlargement."), strict=True))
+    assert codes["Cardiomegaly"] == NEGATIVE
+    assert label("No acute disease; stable or enlarged heart.")[OBSERVATIONS.index("Cardiomegaly")] == POSITIVE
