@@ -18,7 +18,7 @@ import numpy as np
 from radbench.model_adapters.baselines import resample_nearest, scale_box, target_answer, target_text, usable
 
 from radbench.errors import ConfigError, ImageError, shown
-from radbench.images import warm
+from radbench.images import Picture, warm
 from radbench.records import Answer, Boxes, Failure, Image, Labels, Mask, Request
 
 if TYPE_CHECKING:
@@ -31,12 +31,21 @@ _SAME = 1e-6  # similarities closer than this are a tie: several annotations of 
 log = logging.getLogger("radbench")
 
 
-def embed(images: Iterable[Image]) -> np.ndarray:
-    """The mean pixel embedding of a request's pictures, float32. Raises :class:`ImageError`."""
+def embed(images: Iterable[Image], flat: bool = False) -> np.ndarray:
+    """The mean pixel embedding of a request's pictures, float32. Raises :class:`ImageError`.
+
+    Volumes embed as volumes; beside pictures, or with ``flat``, by their middle axial slice.
+    """
     pictures = [image.load() for image in images]
-    if len({p.is_volume for p in pictures}) != 1:
-        raise ImageError("a request without pictures, or with pictures and volumes, has no pixel embedding")
-    return np.mean([p.vector(_SIDE_3D if p.is_volume else _SIDE) for p in pictures], axis=0)
+    if not pictures:
+        raise ImageError("a request without pictures has no pixel embedding")
+    if flat or not all(p.is_volume for p in pictures):
+        return np.mean([_flat(p).vector(_SIDE) for p in pictures], axis=0)
+    return np.mean([p.vector(_SIDE_3D) for p in pictures], axis=0)
+
+
+def _flat(picture: Picture) -> Picture:
+    return Picture(np.asarray(picture.pil().convert("L")), picture.sha256) if picture.is_volume else picture
 
 
 class Knn:
@@ -60,11 +69,12 @@ class Knn:
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Answer]]:
         for request in requests:
             try:
-                query = embed(request.images)
+                pool = self._pools[request.task]
+                query = embed(request.images, pool.flat)
             except ImageError as error:
                 yield request, Answer(failure=Failure("input", error.message))
                 continue
-            yield request, self._pools[request.task].answer(request, query)
+            yield request, pool.answer(request, query)
 
 
 class _Pool:
@@ -76,12 +86,14 @@ class _Pool:
         for request in support.requests:
             for image in request.images:
                 warm(image)
+        # A split with pictures and volumes is compared as pictures.
+        self.flat = any(i.kind == "2d" for request in support.requests for i in request.images)
         vectors, kept = [], []
         for position, request in enumerate(support.requests):
             if not usable(support.samples[position].targets[task.target], task):
                 continue
             try:
-                vectors.append(embed(request.images))
+                vectors.append(embed(request.images, self.flat))
                 kept.append(position)
             except ImageError as error:
                 log.warning(
@@ -89,8 +101,6 @@ class _Pool:
                 )
         if not kept:
             raise ConfigError(f"task '{task.name}': no usable picture in the support split '{task.support}'")
-        if len({len(v) for v in vectors}) > 1:
-            raise ConfigError(f"task '{task.name}': pictures and volumes in one support split have no common embedding")
         self._vectors = np.stack(vectors)
         self._clusters = np.array([support.cluster_of(p) for p in kept])
         self._targets = [support.samples[p].targets[task.target] for p in kept]
@@ -99,7 +109,7 @@ class _Pool:
 
     def answer(self, request: Request, query: np.ndarray) -> Answer:
         if len(query) != self._vectors.shape[1]:
-            return Answer(failure=Failure("input", "a picture among volumes, or the other way round"))
+            return Answer(failure=Failure("input", "a picture among volumes"))
         similarity = self._vectors @ query
         if self._held_out is not None:
             similarity = np.where(self._clusters == self._held_out[request.sample], -np.inf, similarity)

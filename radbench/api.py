@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from radbench.errors import Exit, Interrupted
-from radbench.folder import RunFolder, Shard
+from radbench.folder import MANIFEST, RunFolder, Shard
 from radbench.images import cache_clear
 from radbench.plan import Plan, RunConfig, make_plan
 from radbench.progress import Silent
@@ -113,6 +113,8 @@ def run(
                 return Evaluation(path, settled, outcome)
             return Evaluation(path, score(plan, folder), outcome)
     except KeyboardInterrupt:
+        if not (path / MANIFEST).exists():
+            raise Interrupted("interrupted before anything was asked", remedy="run it again") from None
         raise Interrupted(f"interrupted; what was answered is in {path}", remedy=f"radbench resume {path}") from None
 
 

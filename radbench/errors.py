@@ -35,7 +35,21 @@ class RadbenchError(Exception):
 
 
 class DataError(RadbenchError):
-    """A dataset file is missing, malformed or not what the task expects."""
+    """A dataset file is missing, malformed or not what the task expects.
+
+    ``found`` is what the data themselves say: column names, which are a first row where a header is missing, or names of
+    files. Of restricted data it is not told (:meth:`discreet`).
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", found: str = "") -> None:
+        super().__init__(f"{message}; {found}" if found else message, remedy=remedy)
+        self._bare, self._found = message, found
+
+    def discreet(self, access: str) -> DataError:
+        """The error without what was found."""
+        if not self._found:
+            return self
+        return DataError(f"{self._bare}; what is there instead is not shown: {access} data", remedy=self.remedy)
 
 
 class ImageError(RadbenchError):

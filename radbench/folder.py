@@ -134,6 +134,10 @@ class RunFolder:
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    if path.startswith("tasks.") and path.count(".") == 1 and None in (old, new):
+        task = path.removeprefix("tasks.")
+        yield f"task {task} is {'new here: its data were absent' if old is None else 'in the folder, its data are absent now'}"
+        return
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from radbench import __version__
-from radbench.errors import ConfigError, DataError
+from radbench.errors import ConfigError, DataError, nearest
 from radbench.records import Fitted, Model, Sample, Told
 from radbench.registry import all_groups, all_tasks, find_metric, find_model, find_tasks, is_pattern
 from radbench.task import DataLocations, Group, Parser, Reader, Renderer, Task, support_of
@@ -156,8 +156,19 @@ def make_plan(config: RunConfig, model: Model | Callable[..., Any] | None = None
         )
     fingerprint = {str(k): str(v) for k, v in fingerprint.items()}
     readers, skipped = _opened(tasks, config)
-    plans = [_plan_for_model(task, reader, resolved, fingerprint, config) for task, reader in readers]
-    opened = [task for task, _ in readers]
+    named = _asked_by_name(config) if len(tasks) > 1 else {t.name for t in tasks}
+    plans = []
+    for task, reader in readers:
+        try:
+            plans.append(_plan_for_model(task, reader, resolved, fingerprint, config))
+        except (ConfigError, DataError) as error:  # no support split to learn from, or one that cannot be read
+            if task.name in named:
+                raise
+            skipped[task.name] = str(error)
+            log.warning("%s is not run: %s", task.name, error.message)
+    if not plans:
+        raise ConfigError(f"model '{config.model}' can run none of the tasks; {next(iter(skipped.values()))}")
+    opened = [plan.task for plan in plans]
     config = replace(config, tasks=_specs(config.tasks, opened))
     return Plan(config, resolved, tuple(plans), _groups_of(opened), fingerprint, skipped)
 
@@ -215,7 +226,8 @@ def _opened(tasks: list[Task], config: RunConfig) -> tuple[list[tuple[Task, Read
     A task that only a pattern asks for is passed over where its data cannot be read, and why is kept.
     """
     locations = DataLocations.parse(config.data)
-    named = {t.name for t in find_tasks(s for s in config.tasks if not is_pattern(s))}
+    _check_data_names(locations, tasks)
+    named = _asked_by_name(config)
     opened: list[tuple[Task, Reader]] = []
     skipped: dict[str, str] = {}
     for task in tasks:
@@ -231,13 +243,36 @@ def _opened(tasks: list[Task], config: RunConfig) -> tuple[list[tuple[Task, Read
             if task.name in named or len(tasks) == 1:
                 raise
             skipped[task.name] = str(error)
-            log.warning("%s is not run: %s", task.name, error)
+            log.info("%s is not run: %s", task.name, error)
+    if skipped and opened:
+        log.warning(
+            "%d of %d tasks are not run, their data cannot be read: %s", len(skipped), len(tasks), ", ".join(skipped)
+        )
     if not opened:
         raise DataError(
             f"none of the {len(tasks)} tasks has its data; the first, {tasks[0].name}: {skipped[tasks[0].name]}",
             remedy="radbench doctor --data DIR, or radbench data list",
         )
     return opened, skipped
+
+
+def _asked_by_name(config: RunConfig) -> set[str]:
+    """Tasks asked for by their own name or file: what is wrong with one of them ends the run."""
+    return {t.name for t in find_tasks(s for s in config.tasks if not is_pattern(s))}
+
+
+def _check_data_names(locations: DataLocations, tasks: list[Task]) -> None:
+    """Raise :class:`ConfigError` where --data names a dataset that no task has."""
+    known: set[str] = set()
+    for task in (*all_tasks().values(), *tasks):
+        others = [c["dataset"] for o in task.options for c in o.changes.values() if "dataset" in c]
+        for dataset in (task.dataset, *others):
+            known.update((dataset.name, *(d.name for d in dataset.companions.values())))
+    for name in locations.named:
+        if name not in known:
+            raise ConfigError(
+                f"--data {name}=...: no dataset is called '{name}': {nearest(name, known)}", remedy="radbench data list"
+            )
 
 
 def _groups_of(tasks: list[Task]) -> tuple[Group, ...]:

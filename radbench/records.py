@@ -103,7 +103,10 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Boxes:
+    """Boxes of a picture. ``frame`` is the (width, height) they were drawn on, where the dataset tells."""
+
     boxes: tuple[Box, ...]
+    frame: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -92,7 +92,7 @@ def model_factory(name: str) -> Any:
 
 
 def find_tasks(patterns: Iterable[str]) -> list[Task]:
-    """Tasks by name, ``suite/*`` pattern or path of a YAML task file, in the order asked, each once.
+    """Tasks by name, suite, group, ``suite/*`` pattern or path of a YAML task file, in the order asked, each once.
 
     ``name:option=value`` sets an option of a task, of a pattern's tasks that have it. Raises :class:`ConfigError`.
     """
@@ -111,10 +111,18 @@ def find_tasks(patterns: Iterable[str]) -> list[Task]:
             chosen[task.name] = task
             continue
         known = all_tasks()
-        name, _, options = parse_spec(pattern)
-        matches = [known[name]] if name in known else [t for n, t in known.items() if fnmatchcase(n, name)]
+        name, options = _task_spec(pattern)
+        groups = {g.name: g.members for g in all_groups()}
+        if name in known:
+            matches = [known[name]]
+        elif name in groups:
+            matches = [known[member] for member in groups[name]]
+        else:
+            matches = [t for n, t in known.items() if fnmatchcase(n, name) or n.startswith(f"{name}/")]
         if not matches:
-            raise ConfigError(f"unknown task '{pattern}': {nearest(name, known)}", remedy="radbench list tasks")
+            suites = {n.partition("/")[0] + "/*" for n in known}
+            hint = nearest(name, suites if name.endswith("/*") else {*known, *groups})
+            raise ConfigError(f"unknown task '{pattern}': {hint}", remedy="radbench list tasks")
         for task in _with_options(matches, options, pattern):
             if chosen.get(task.name, task) != task:
                 raise ConfigError(f"task '{task.name}' is asked for with different options", remedy="run it twice")
@@ -122,9 +130,21 @@ def find_tasks(patterns: Iterable[str]) -> list[Task]:
     return list(chosen.values())
 
 
+def _task_spec(spec: str) -> tuple[str, dict[str, Any]]:
+    """Name and options of a task spec. Raises :class:`ConfigError` on an option without value or given twice."""
+    name, arguments, options = parse_spec(spec)
+    given = [part.partition("=")[0] for part in spec.partition(":")[2].split(",")]
+    if arguments or (":" in spec and not options):
+        wrong = arguments[0] if arguments else ""
+        raise ConfigError(f"task '{spec}': '{wrong}' is no option", remedy=f"TASK:name=value; radbench describe {name}")
+    if len(given) > len(set(given)):
+        raise ConfigError(f"task '{spec}': an option is given twice", remedy="give each once")
+    return name, options
+
+
 def is_pattern(spec: str) -> bool:
-    """Whether a task is asked for by a pattern, so that one whose data are missing is passed over."""
-    return not spec.endswith((".yaml", ".yml")) and any(mark in spec.partition(":")[0] for mark in "*?[")
+    """Whether tasks are asked for by a pattern, suite or group, so that one whose data are missing is passed over."""
+    return not spec.endswith((".yaml", ".yml")) and spec.partition(":")[0] not in all_tasks()
 
 
 def _with_options(tasks: list[Task], options: Mapping[str, Any], pattern: str) -> list[Task]:

@@ -82,7 +82,7 @@ def notes(results: Mapping[str, Any]) -> list[str]:
             out.append(f"{name}: failed answers score worst: {kinds}.")
         for metric, reason in task.get("broken", {}).items():
             out.append(f"{name}: {metric} FAILED and has no value: {reason}")
-        if task.get("collapse"):
+        if task.get("collapse") and sum(task["failures"].values()) < task["n"]:
             out.append(f"{name}: the answers look alike: {task['collapse']}.")
         if task["unanswered"]:
             out.append(f"{name}: {task['unanswered']} samples have no answer yet.")
@@ -93,10 +93,25 @@ def notes(results: Mapping[str, Any]) -> list[str]:
         if task["classes"] and len(task["classes"]) <= 20:
             counts = ", ".join(f"{label} {count}" for label, count in task["classes"].items())
             out.append(f"{name}: n by class: {counts}.")
+    for name, reason in results.get("unreadable", {}).items():
+        out.append(f"{name}: STOPPED, its data cannot be read on: {reason}".replace("\n", " "))
     out += _unavailable(results["tasks"])
     if skipped := results.get("skipped"):
         out.append(f"Not run for want of data: {', '.join(skipped)}. What each needs: radbench describe NAME.")
+        out += _incomplete_groups(results["tasks"], skipped)
     return out
+
+
+def _incomplete_groups(tasks: Mapping[str, Any], skipped: Mapping[str, Any]) -> list[str]:
+    """Groups of which a part was run."""
+    from radbench.registry import all_groups
+
+    lines = []
+    for group in all_groups():
+        absent = [m for m in group.members if m in skipped]
+        if absent and any(m in tasks for m in group.members):
+            lines.append(f"{group.name}: not computed, it lacks {', '.join(absent)}.")
+    return lines
 
 
 def _unavailable(tasks: Mapping[str, Any]) -> list[str]:

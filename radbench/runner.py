@@ -51,7 +51,13 @@ def answer_all(plan: Plan, folder: RunFolder, shard: Shard, progress: Progress) 
         done = DoneKeys(folder.answer_files())
         try:
             for task_plan in plan.tasks:
-                _answer_task(plan, task_plan, _Pass(writer, done, shard, outcome, progress))
+                try:
+                    _answer_task(plan, task_plan, _Pass(writer, done, shard, outcome, progress))
+                except DataError as error:
+                    if len(plan.tasks) == 1:
+                        raise
+                    # The other tasks go on; scoring meets the fault again and marks this one.
+                    log.error("%s stops: %s", task_plan.task.name, error)
         except KeyboardInterrupt:
             writer.flush()
             raise Interrupted(

@@ -71,10 +71,18 @@ def score(plan: Plan, folder: RunFolder) -> dict[str, Any]:
     """Score every task, write ``stats/`` and ``results.json``, return the results."""
     tasks: dict[str, Any] = {}
     scored: dict[str, ScoredTask] = {}
+    unreadable: dict[str, str] = {}
     complete = True
     with AnswerIndex(folder) as index:
         for task_plan in plan.tasks:
-            task = score_task(task_plan, index)
+            try:
+                task = score_task(task_plan, index)
+            except DataError as error:
+                if len(plan.tasks) == 1:
+                    raise
+                unreadable[task_plan.task.name] = str(error)
+                complete = False
+                continue
             _save(folder, task)
             tasks[task_plan.task.name] = summarise(task, plan.config.resamples, plan.config.seed, plan.config.level)
             complete &= task.complete
@@ -89,8 +97,9 @@ def score(plan: Plan, folder: RunFolder) -> dict[str, Any]:
         "complete": complete,
         "partial": not complete or plan.config.limit is not None,
         "skipped": dict(plan.skipped),
+        "unreadable": unreadable,
         "tasks": tasks,
-        "groups": {g.name: _group(g, scored, plan) for g in plan.groups},
+        "groups": {g.name: _group(g, scored, plan) for g in plan.groups if scored.keys() >= set(g.members)},
     }
     results = rounded(results)
     _warn_of_lost_values(folder, tasks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from radbench.errors import ConfigError, DataError, nearest, shown
+from radbench.errors import OPEN_ACCESS, ConfigError, DataError, nearest, shown
 from radbench.records import (
     Access,
     AnswerForm,
@@ -86,8 +87,13 @@ class Dataset:
                 f"dataset '{self.name}', read by {self.reader.target.rpartition(':')[2]}: {error}",
                 remedy="options of the task that do not go together?",
             ) from None
-        opened: Reader = reader(*root, **others, **self.reader.options)
-        return opened
+        if self.access in OPEN_ACCESS or self.reader.target in _KNOWS_ITS_ACCESS:
+            opened: Reader = reader(*root, **others, **self.reader.options)
+            return opened
+        try:
+            return _Discreet(reader(*root, **others, **self.reader.options), self.access)
+        except DataError as error:
+            raise error.discreet(self.access) from None
 
     def reading(self, **options: Any) -> Dataset:
         """The same dataset with further options of its reader."""
@@ -96,6 +102,31 @@ class Dataset:
     def by(self, target: str, **options: Any) -> Dataset:
         """The same folder through another reader."""
         return replace(self, reader=Lazy(target, options))
+
+
+_KNOWS_ITS_ACCESS = frozenset({"radbench.tasks.readers.table:Table"})
+
+
+class _Discreet:
+    """A reader of restricted data whose errors do not tell what they found in them."""
+
+    def __init__(self, reader: Reader, access: Access) -> None:
+        self._reader, self._access = reader, access
+
+    def samples(self, split: str) -> Iterator[Sample]:
+        try:
+            yield from self._reader.samples(split)
+        except DataError as error:
+            raise error.discreet(self._access) from None
+
+    def fingerprint(self) -> str:
+        try:
+            return self._reader.fingerprint()
+        except DataError as error:
+            raise error.discreet(self._access) from None
+
+    def __getattr__(self, name: str) -> Any:  # count, removed ... as far as the reader has them
+        return getattr(self._reader, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +139,19 @@ class DataLocations:
     @classmethod
     def parse(cls, values: Iterable[str]) -> DataLocations:
         """From ``--data DIR`` and ``--data NAME=DIR`` options."""
-        root, named = Path("data"), {}
+        roots: list[Path] = []
+        named: dict[str, Path] = {}
         for value in values:
             name, equals, path = value.partition("=")
-            if equals and "/" not in name:
+            if equals and "/" not in name and not Path(value).is_dir():
                 named[name] = Path(path).expanduser()
             else:
-                root = Path(value).expanduser()
-        return cls(root, named)
+                roots.append(Path(value).expanduser())
+        if len({r.absolute() for r in roots}) > 1:
+            raise ConfigError(
+                f"--data names two roots, {roots[0]} and {roots[1]}", remedy="one root, the others as --data NAME=PATH"
+            )
+        return cls(roots[0] if roots else Path("data"), named)
 
     def find(self, dataset: Dataset) -> Path:
         """The folder of a dataset. Raises :class:`DataError` where it is not."""
@@ -184,14 +220,15 @@ class Support:
 class Option:
     """A choice that the paper leaves open: ours by default, another with ``TASK:name=value``, recorded in the run.
 
-    It goes to the reader or the parser under its name, or (``to="task"``) replaces fields of the task. ``values`` are
+    It goes to the reader or the parser under its name, (``to="task"``) replaces fields of the task, or (``to="names"``) is
+    a file with a name a line: the task's choices, which the reader is given too. ``values`` are
     those allowed, any where empty. A spec gives numbers and quoted texts as Python writes them.
     """
 
     name: str
     default: Any
     reason: str
-    to: Literal["reader", "parser", "task"] = "reader"
+    to: Literal["reader", "parser", "task", "names"] = "reader"
     values: tuple[Any, ...] = ()
     changes: Mapping[Any, Mapping[str, Any]] = field(default_factory=dict)  # to="task": value -> fields
 
@@ -255,7 +292,8 @@ class Task:
             option = known[name]
             if option.values and value not in option.values:
                 raise ConfigError(
-                    f"task '{self.name}': {name} is {value!r}, expected one of {', '.join(map(str, option.values))}"
+                    f"task '{self.name}': {name} is {value!r}, expected one of {', '.join(map(str, option.values))}",
+                    remedy=f"radbench describe {self.name}",
                 )
             if value != option.default:
                 task = replace(task._set(option, value), chosen={**task.chosen, name: value})
@@ -264,6 +302,9 @@ class Task:
     def _set(self, option: Option, value: Any) -> Task:
         if option.to == "reader":
             return replace(self, dataset=self.dataset.reading(**{option.name: value}))
+        if option.to == "names":
+            names = _names_of(Path(str(value)).expanduser())
+            return replace(self, choices=names, dataset=self.dataset.reading(**{option.name: names}))
         if option.to == "parser":
             return replace(self, parser=Lazy(self.parser.target, {**self.parser.options, option.name: value}))
         return replace(self, **option.changes[value])
@@ -293,6 +334,18 @@ class Task:
             "parser": f"{self.parser.target} {dict(self.parser.options)}",
             "generation": str(self.generation),
         } | ({"options": dict(self.chosen)} if self.chosen else {})
+
+
+def _names_of(path: Path) -> tuple[str, ...]:
+    """The names of a file, one a line. Raises :class:`ConfigError`."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: no file of names ({error})", remedy="a text file, one name a line") from None
+    names = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not names:
+        raise ConfigError(f"{path}: holds no name", remedy="a text file, one name a line")
+    return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,15 +474,17 @@ class Template:
             return sample.images
         if slot in ("current", "prior"):
             return tuple(image for image in sample.images if image.role == slot)
-        if slot == "captioned-images":
-            return tuple(part for image in sample.images for part in (_caption(image, sample), image))
+        if slot.startswith("captioned-"):
+            role = slot.removeprefix("captioned-")
+            shown = [image for image in sample.images if role in ("images", image.role)]
+            return tuple(part for image in shown for part in (_caption(image, sample), image))
         if not slot.startswith("image-"):
             return None
         position = int(slot[len("image-") :])  # checked when the template was read
         return sample.images[position - 1 : position]
 
 
-_PICTURE_SLOTS = frozenset({"images", "current", "prior", "captioned-images"})
+_PICTURE_SLOTS = frozenset({"images", "current", "prior", "captioned-images", "captioned-current", "captioned-prior"})
 
 
 def _caption(image: Image, sample: Sample) -> str:
@@ -441,11 +496,14 @@ def _caption(image: Image, sample: Sample) -> str:
 
 def retrieved(task: Task, neighbours: Iterable[Sample]) -> str:
     """A task's retrieval prompt with the annotations of its nearest support samples, nearest first."""
-    annotations = []
+    annotations, question = [], ""
     for sample in neighbours:
         target = sample.targets[task.target]
         annotations.append(", ".join(target.names) if isinstance(target, Labels) else target.first)  # type: ignore[union-attr]
-    return task.retrieval.replace("{retrieved}", ", ".join(annotations))
+        question = question or str(sample.slots.get("question", ""))
+    # One pass: an annotation may hold braces of its own.
+    said = {"{retrieved}": ", ".join(annotations), "{question}": question}
+    return re.sub(r"\{(?:retrieved|question)\}", lambda slot: said[slot.group()], task.retrieval)
 
 
 def support_of(task: Task, reader: Reader, seed: int) -> Support:

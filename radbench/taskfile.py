@@ -6,6 +6,7 @@ the field.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -142,7 +143,7 @@ def load_task_file(path: str | Path) -> Task:
     reader = lazy(
         "radbench.tasks.readers.table:Table",
         table=str(root / file.data.table),
-        images=str(root / file.data.images),
+        images=os.path.normpath(root / file.data.images),
         columns=dict(file.data.columns),
         kind=file.kind,
         choices=tuple(file.choices),

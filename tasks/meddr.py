@@ -1,7 +1,8 @@
 """MedDr's evaluation (arXiv 2404.15127): questions, reports, diagnosis, and diagnosis with retrieved examples.
 
-Scores as MultiMedEval computes them. A retrieval-augmented row is its base row with a support split and a retrieval
-prompt; ``voting`` is the model ``knn:k=5`` (labels) or ``knn:k=1`` (answers, reports), without RAG any model as it is.
+Scores as MultiMedEval computes them. A retrieval-augmented row is its base row with a support split and the words in which
+retrieved examples are told. Its setting "voting" is the model ``knn:k=5`` (labels) or ``knn:k=1`` (answers, reports),
+"without RAG" any model as it is; "with RAG" needs a model that retrieves, which this version does not wrap yet.
 """
 
 from __future__ import annotations
@@ -41,7 +42,15 @@ _SET_ACCURACY = Option(
     "what accuracy is on several labels is not said: exact sets, or each label by itself",
     to="task",
     values=("exact", "labels"),
-    changes={"labels": {"metrics": ("accuracy-macro", "f1:over=fixed")}},
+    changes={"labels": {"metrics": ("label-accuracy", "f1:over=fixed,zero_division=nan")}},
+)
+_SET_MATCH = Option(
+    "match",
+    "multimedeval",
+    "MultiMedEval's rule reads no answer that lists two labels; 'named' reads the labels that stand in the text",
+    to="task",
+    values=("multimedeval", "named"),
+    changes={"named": {"parser": lazy("radbench.tasks.parsers:named")}},
 )
 _SIZE = Option(
     "size", 28, "the paper does not state the image size; its model takes 448 pixels", values=(28, 64, 128, 224)
@@ -49,7 +58,7 @@ _SIZE = Option(
 _CLEAN = Option("clean", False, "whether R2Gen's cleaning of reports is applied is not said", values=(False, True))
 
 _RETRIEVED_LABELS = "The diagnoses of the most similar cases are {retrieved}."
-_RETRIEVED_ANSWER = "The annotation of the most similar case is: {retrieved}"
+_RETRIEVED_ANSWER = "The most similar case was asked: {question} Its annotation is: {retrieved}."
 _RETRIEVED_REPORT = "The report of the most similar case is: {retrieved}"
 
 
@@ -62,13 +71,13 @@ def _diagnosis(modality: str, match: str = "multimedeval-1.0.0-image") -> dict[s
     }
 
 
-def _several(modality: str) -> dict[str, Any]:
+def _several(modality: str, **rule: Any) -> dict[str, Any]:
     """Diagnosis with several labels a picture: every option whose BLEU-1 with the answer is above one half."""
     return {
         **_COMMON,
         "prompts": paper_prompts(f"{_PROMPTS}/diagnosis", modality=modality),
-        "parser": lazy("radbench.tasks.parsers:bleu_labels"),
-        "metrics": ("accuracy", "f1:over=fixed"),
+        "parser": lazy("radbench.tasks.parsers:bleu_labels", **rule),
+        "metrics": ("accuracy", "f1:over=fixed,zero_division=nan"),
     }
 
 
@@ -119,7 +128,7 @@ TASKS = (
         title="Children's chest X-ray, 15 categories",
         dataset=sources.VINDR_PCXR,
         published=("MD-07",),
-        options=(_SET_ACCURACY,),
+        options=(_SET_ACCURACY, _SET_MATCH),
         **_several("Chest X-Ray"),
     ),
     Task(
@@ -127,7 +136,7 @@ TASKS = (
         title="Spine X-ray lesions",
         dataset=sources.VINDR_SPINEXR,
         published=("MD-08",),
-        options=(_SET_ACCURACY,),
+        options=(_SET_ACCURACY, _SET_MATCH),
         note="The paper counts 13 types, its released prompt lists 8 options: the labels are those of the file.",
         **_several("Spine X-Ray"),
     ),
@@ -165,8 +174,8 @@ TASKS = (
         dataset=sources.MEDMNIST["chestmnist"],
         choices=MEDMNIST["chestmnist"],
         published=("MD-12",),
-        options=(_SET_ACCURACY, _SIZE),
-        **_several("Chest X-Ray"),
+        options=(_SET_ACCURACY, _SET_MATCH, _SIZE),
+        **_several("Chest X-Ray", numbered=True),
     ),
     Task(
         name="meddr/diagnosis/octmnist",

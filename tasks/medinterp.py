@@ -2,7 +2,8 @@
 
 Instructions are those of the paper's Table 5, one drawn a sample; the context (age, gender, indication, comparison) goes
 before, as in the released code. A model without a detection head is asked for boxes as text (``prompts.BOX_FORM``); masks
-come through adapters. RadCliQ is v0 with BLEU held at 0, with which the printed numbers agree.
+come through adapters. box-iou, the paper's mean over true boxes, does not see false ones: box-f1 stands beside it. RadCliQ is
+v0 with BLEU held at 0, with which the printed numbers agree.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _CLASSIFICATION: dict[str, Any] = {
     **_COMMON,
     "prompts": paper_prompts(f"{_LIST}/classification_multilabel", prefix="{context}"),
     "parser": _NAMED,
-    "metrics": ("f1:over=fixed",),
+    "metrics": ("f1:over=fixed,zero_division=nan",),
 }
 _DETECTION: dict[str, Any] = {
     "version": 1,
@@ -46,7 +47,7 @@ _DETECTION: dict[str, Any] = {
     "target": "boxes",
     "text_form": BOX_FORM,
     "parser": lazy("radbench.tasks.parsers:boxes", unit="fraction"),
-    "metrics": ("box-iou",),
+    "metrics": ("box-iou", "box-f1"),
 }
 _SEGMENTATION: dict[str, Any] = {
     "version": 1,
@@ -57,8 +58,18 @@ _SEGMENTATION: dict[str, Any] = {
     "metrics": ("dice",),
 }
 _NAMES = Option(
-    "names", None, "the paper evaluates 33 pathologies that it names only in a figure; 41 stand in the released code"
+    "names",
+    None,
+    "the paper evaluates 33 pathologies it names only in a figure, 41 stand in the released code: a file, one name a line",
+    to="names",
 )
+_UNMENTIONED = Option(
+    "unmentioned",
+    "left-out",
+    "whether what a report does not mention counts as absent is not said",
+    values=("left-out", "negative"),
+)
+_AVOID = Option("avoid", True, "whether the pictures of the gold set were left out is not said", values=(True, False))
 _PER_QUERY = Option("per_query", 9, "at most nine class names a query is stated for training only")
 
 
@@ -139,7 +150,7 @@ TASKS = (
         version=1,
         title="Questions on IUX-ray, external",
         dataset=sources.IUX_VQA,
-        split="test",
+        split="all",
         prompts=("In {images}, {question_lower}",),
         metrics=(_RADCLIQ,),
         published=("MI-07",),
@@ -159,7 +170,7 @@ TASKS = (
         version=1,
         title="Phrases on a box, external",
         dataset=sources.MS_CXR,
-        split="test",
+        split="all",
         prompts=paper_prompts(f"{_LIST}/referring"),
         metrics=(_RADCLIQ,),
         published=("MI-09",),
@@ -171,7 +182,7 @@ TASKS = (
         dataset=sources.CHEST_IMAGENOME.reading(task="classification"),
         choices=FINDINGS,
         published=("MI-10",),
-        options=(_NAMES,),
+        options=(_NAMES, _UNMENTIONED, _AVOID),
         **_CLASSIFICATION,
     ),
     Task(
@@ -204,7 +215,7 @@ TASKS = (
         support="train",
         choices=REGIONS,
         published=("MI-13",),
-        options=(_PER_QUERY,),
+        options=(_PER_QUERY, _AVOID),
         **_DETECTION,
     ),
     Task(
@@ -215,7 +226,9 @@ TASKS = (
         support="train",
         choices=FINDINGS,
         published=("MI-14",),
-        options=(_NAMES, _PER_QUERY),
+        options=(_NAMES, _PER_QUERY, _AVOID),
+        note="Every region that shows a finding has its box, so that boxes of a finding may lie within each other; the released"
+        " data format has one box a class.",
         **_DETECTION,
     ),
     Task(

@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from radbench.metrics.vqa.answer_sets import said_names
 from radbench.metrics.vqa.choices import multimedeval_labels
 from radbench.metrics.vqa.matching import MATCHERS, NEVER_INVALID, Case, most_similar_option
 
-from radbench.errors import ConfigError, nearest
+from radbench.errors import ConfigError, ImageError, nearest
 from radbench.records import Answer, Box, Failure, Mask, Prediction, Sample
 
 if TYPE_CHECKING:
@@ -121,6 +121,8 @@ def named(answer: Answer, sample: Sample, task: Task) -> Prediction:
             text = text.replace(name, " | ")
     if not chosen and not any(f" {nothing} " in text for nothing in _NOTHING):
         return _unparsable("none of the labels is named")
+    if not chosen:  # a label may itself say that nothing is there
+        chosen = {option for option in options if _words(option) in _NOTHING}
     return Prediction(tuple(o for o in options if o in chosen), scores=answer.scores)
 
 
@@ -133,12 +135,17 @@ def letter(answer: Answer, sample: Sample, task: Task, match: str = "letters-the
     return Prediction((chr(ord("A") + options.index(read.value[0])),))
 
 
-def bleu_labels(answer: Answer, sample: Sample, task: Task) -> Prediction:
-    """A set of labels as MultiMedEval 1.0.0 reads it: every option whose BLEU-1 with the answer exceeds 0.5, maybe none."""
+def bleu_labels(answer: Answer, sample: Sample, task: Task, numbered: bool = False) -> Prediction:
+    """A set of labels as MultiMedEval 1.0.0 reads it: every option whose BLEU-1 with the answer exceeds 0.5, maybe none.
+
+    An answer that lists two short labels or more names none of them so: that is the rule's. ``numbered``: options are compared
+    as ``1: label``, as it does for MedMNIST.
+    """
     if answer.text is None:
         return _EMPTY
     options = sample.choices or task.choices
-    chosen = multimedeval_labels(answer.text, options)
+    written = [f"{i}: {option}" for i, option in enumerate(options, 1)] if numbered else options
+    chosen = multimedeval_labels(answer.text, written)
     return Prediction(tuple(options[i] for i in chosen), scores=answer.scores)
 
 
@@ -172,27 +179,64 @@ def boxes(answer: Answer, sample: Sample, task: Task, unit: Unit = "pixels") -> 
     ignored; a box that is not four finite numbers, lies the wrong way round, or in fractions goes beyond -0.01 or 1.01
     fails the whole answer.
     """
+    frame = getattr(sample.targets.get(task.target), "frame", None)
+    if frame is not None and (answer.boxes is not None or unit == "pixels"):
+        size = _picture_size(sample)
+        if size is not None and size != frame:
+            sizes = f"{size[0]:g} x {size[1]:g} pixels, its boxes were drawn on {frame[0]:g} x {frame[1]:g}"
+            return Prediction(None, Failure("input", f"the picture has {sizes}: a resized copy?"))
     if answer.boxes is not None:
         return Prediction(answer.boxes)
     if answer.text is None or not answer.text.strip():
         return _EMPTY
-    start, end = answer.text.find("["), answer.text.rfind("]")
+    names = {_words(option): option for option in sample.choices or task.choices}
     try:
-        items = json.loads(answer.text[start : end + 1])
-        scale = _picture_size(sample) if unit == "fraction" else (1.0, 1.0)
-        found = tuple(_box(item, scale, 1.01 if unit == "fraction" else math.inf) for item in items)
+        items = _items(answer.text)
+        scale = (frame or _picture_size(sample)) if unit == "fraction" else (1.0, 1.0)
+        if scale is None:
+            return Prediction(
+                None, Failure("input", "the picture cannot be read, so that fractions of it mean nothing")
+            )
+        found = tuple(_box(item, scale, 1.01 if unit == "fraction" else math.inf, names) for item in items)
     except (ArithmeticError, ValueError, TypeError, KeyError, RecursionError) as error:
         return _unparsable(f"expected a JSON list of {{'label', 'box': [x0, y0, x1, y1]}}: {type(error).__name__}")
     return Prediction(found)
 
 
-def _picture_size(sample: Sample) -> tuple[float, float]:
-    """Width and height of the sample's first picture."""
-    height, width = sample.images[0].load().size[:2]
-    return float(width), float(height)
+def _items(text: str) -> list[object]:
+    """The first list of objects in a text, or its first object with a box. Raises ValueError where there is none."""
+    decoder = json.JSONDecoder()
+    for start in (i for i, character in enumerate(text) if character in "[{"):
+        try:
+            value, _ = decoder.raw_decode(text, start)
+        except ValueError:
+            continue
+        if isinstance(value, dict) and "box" in value:
+            return [value]
+        if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+            return value
+    if _words(text) in _NOTHING:
+        return []
+    raise ValueError("no JSON list")
 
 
-def _box(item: dict[str, object], scale: tuple[float, float], most: float) -> Box:
+def _shape(sample: Sample) -> tuple[int, ...] | None:
+    """The shape of the sample's first picture as masks have it; None where there is none or it cannot be decoded."""
+    try:
+        return sample.images[0].load().size if sample.images else None
+    except ImageError:
+        return None
+
+
+def _picture_size(sample: Sample) -> tuple[float, float] | None:
+    """Width and height of the sample's first picture; None where it cannot be decoded."""
+    shape = _shape(sample)
+    return None if shape is None else (float(shape[1]), float(shape[0]))
+
+
+def _box(item: object, scale: tuple[float, float], most: float, names: Mapping[str, str]) -> Box:
+    if not isinstance(item, dict):
+        raise TypeError("expected an object")
     coordinates = item["box"]
     if not isinstance(coordinates, list) or len(coordinates) != 4:
         raise ValueError("a box has four numbers")
@@ -202,7 +246,8 @@ def _box(item: dict[str, object], scale: tuple[float, float], most: float) -> Bo
     if not (x0 <= x1 and y0 <= y1) or max(x1, y1) > most or min(x0, y0) < -most + 1:
         raise ValueError("a box lies the wrong way round or beyond the picture")
     width, height = scale
-    return Box(str(item["label"]), x0 * width, y0 * height, x1 * width, y1 * height)
+    label = str(item["label"])
+    return Box(names.get(_words(label), label), x0 * width, y0 * height, x1 * width, y1 * height)
 
 
 def mask(answer: Answer, sample: Sample, task: Task) -> Prediction:
@@ -210,6 +255,11 @@ def mask(answer: Answer, sample: Sample, task: Task) -> Prediction:
     if answer.mask is None:
         return _unparsable("the model returned no mask")
     target = sample.targets[task.target]
-    if isinstance(target, Mask) and answer.mask.shape != target.load().shape:
-        return _unparsable(f"mask of shape {answer.mask.shape}, the picture has {target.load().shape}")
+    if isinstance(target, Mask) and answer.mask.shape != (expected := target.load().shape):
+        picture = _shape(sample)
+        if picture == answer.mask.shape:  # then it is the reference that does not fit
+            return Prediction(
+                None, Failure("input", f"the reference mask has the shape {expected}, its picture {picture}")
+            )
+        return _unparsable(f"mask of shape {answer.mask.shape}, the picture has {picture or expected}")
     return Prediction(answer.mask)

@@ -24,6 +24,16 @@ _COMMON: dict[str, Any] = {"version": 1, "support": "train", "regime": "fine-tun
 _MIMIC_F1 = ("chexbert-f1:average=macro", *(f"chexbert-f1:label={name}" for name in OBSERVATIONS))
 
 
+def _hidden(prompt: str) -> str:
+    for told, plain in (
+        (_PICTURES, "{images}"),
+        ("{captioned-current}", "{current}"),
+        ("{captioned-prior}", "{prior}"),
+    ):
+        prompt = prompt.replace(told, plain)
+    return prompt
+
+
 def _views(prompt: str) -> Option:
     return Option(
         "views",
@@ -31,7 +41,7 @@ def _views(prompt: str) -> Option:
         "the paper says that modality and view stand before the pictures, not in which words",
         to="task",
         values=("told", "hidden"),
-        changes={"hidden": {"prompts": tuple(p.replace(_PICTURES, "{images}") for p in (prompt,))}},
+        changes={"hidden": {"prompts": (_hidden(prompt),)}},
     )
 
 
@@ -51,8 +61,10 @@ _ASK_LETTER = _PICTURES + paper_prompts(f"{_SUGGESTED}/vqa_choice")[0]
 _ASK_DIFFERENCE = _PICTURES + paper_prompts(f"{_SUGGESTED}/vqa_difference")[0]
 _CAPTION = _PICTURES + paper_prompts(f"{_SUGGESTED}/captioning")[0]
 _REPORT = _PICTURES + paper_prompts(f"{_SUGGESTED}/report_generation")[0]
-_NO_PREVIOUS = f"Current study: {_PICTURES}\nWrite the findings and impression of the current study."
-_PREVIOUS = paper_prompts(f"{_SUGGESTED}/multi_visit", images=_PICTURES)[0]
+_CURRENT = "Current study: {captioned-current}\nWrite the findings and impression of the current study."
+_PREV_REPORTS = "Previous study:\n{previous}\n" + _CURRENT
+_PREV_IMAGES = "Previous study: {captioned-prior}\n" + _CURRENT
+_PREV_BOTH = "Previous study: {captioned-prior}\n{previous}\n" + _CURRENT
 _METHOD = Option("method", "mit", "how reports are cut into sections is not said", values=("mit", "cxr-repair"))
 _VISITS: dict[str, Any] = {
     **_COMMON,
@@ -151,7 +163,16 @@ TASKS = (
         prompts=(_ASK_DIFFERENCE,),
         metrics=(*_VQA_METRICS, *_TEXT_METRICS),
         published=("RV-06",),
-        options=(_views(_ASK_DIFFERENCE), _scorers(*_VQA_METRICS)),
+        options=(
+            _views(_ASK_DIFFERENCE),
+            _scorers(*_VQA_METRICS),
+            Option(
+                "reference",
+                "all",
+                "whether questions on the current picture alone are shown the reference too is not said",
+                values=("all", "difference"),
+            ),
+        ),
         **_COMMON,
     ),
     # --- captions and reports ---
@@ -218,36 +239,36 @@ TASKS = (
         name="radvlbench/multi-visit/none",
         title="Current study only",
         dataset=_visits("none"),
-        prompts=(_NO_PREVIOUS,),
+        prompts=(_CURRENT,),
         published=("RV-11",),
-        options=(_views(_NO_PREVIOUS), *_VISIT_OPTIONS),
+        options=(_views(_CURRENT), *_VISIT_OPTIONS),
         **_VISITS,
     ),
     Task(
         name="radvlbench/multi-visit/prev-reports",
         title="With the previous reports",
         dataset=_visits("prev_reports"),
-        prompts=(_PREVIOUS,),
+        prompts=(_PREV_REPORTS,),
         published=("RV-12",),
-        options=(_views(_PREVIOUS), *_VISIT_OPTIONS),
+        options=(_views(_PREV_REPORTS), *_VISIT_OPTIONS),
         **_VISITS,
     ),
     Task(
         name="radvlbench/multi-visit/prev-images",
         title="With the previous pictures",
         dataset=_visits("prev_images"),
-        prompts=(_NO_PREVIOUS.replace("Current study", "Studies"),),
+        prompts=(_PREV_IMAGES,),
         published=("RV-13",),
-        options=(_views(_NO_PREVIOUS.replace("Current study", "Studies")), *_VISIT_OPTIONS),
+        options=(_views(_PREV_IMAGES), *_VISIT_OPTIONS),
         **_VISITS,
     ),
     Task(
         name="radvlbench/multi-visit/both",
         title="With the previous reports and pictures",
         dataset=_visits("both"),
-        prompts=(_PREVIOUS,),
+        prompts=(_PREV_BOTH,),
         published=("RV-14",),
-        options=(_views(_PREVIOUS), *_VISIT_OPTIONS),
+        options=(_views(_PREV_BOTH), *_VISIT_OPTIONS),
         **_VISITS,
     ),
     # --- real-world sets: private, in our layout ---

@@ -166,7 +166,7 @@ MS_CXR = Dataset(
     homepage="https://physionet.org/content/ms-cxr/",
     folder="ms-cxr",
     tree="MS_CXR_Local_Alignment_v1.*.json or .csv",
-    sizes={"test": 1448},
+    sizes={"all": 1448},
     companions={"images": MIMIC_CXR},
 )
 
@@ -216,7 +216,6 @@ NIH_BOXES = Dataset(
     source="the NIH Clinical Center (Box folder; copies on Kaggle and Google Cloud)",
     homepage="https://nihcc.app.box.com/v/ChestXray-NIHCC",
     folder="nih-chestxray14",
-    hub=("alkzar90/NIH-Chest-X-ray-dataset",),
     tree="images_001/images/*.png ... images_012/\nData_Entry_2017.csv, BBox_List_2017.csv\ntrain_val_list.txt, test_list.txt",
     note="577 boxes of atelectasis, cardiomegaly, effusion and pneumothorax.",
 )
@@ -330,7 +329,7 @@ IUX_VQA = Dataset(
     homepage="https://github.com/Holipori/MIMIC-Diff-VQA",
     folder="iux-vqa",
     tree="a CSV with the columns of mimic_pair_questions.csv, study_id the uid",
-    sizes={"test": 2883},
+    sizes={"all": 2883},
     companions={"images": IU_KAGGLE},
 )
 
@@ -464,10 +463,10 @@ MEDMNIST = {
 # --- private ---
 
 
-def _private(name: str, what: str) -> Dataset:
+def _private(name: str, what: str, modality: str) -> Dataset:
     return Dataset(
         name.lower(),
-        lazy(f"{_READERS}.private_reports:Reports"),
+        lazy(f"{_READERS}.private_reports:Reports", modality=modality),
         access="private",
         licence="private hospital data",
         source=f"your own {what} in the layout radbench documents; RadFound's {name} is not released",
@@ -476,9 +475,9 @@ def _private(name: str, what: str) -> Dataset:
     )
 
 
-R2CHEST = _private("R2Chest", "chest radiographs")
-R2MAMMO = _private("R2Mammo", "mammograms")
-R2THYROID = _private("R2Thyroid", "thyroid CT volumes")
+R2CHEST = _private("R2Chest", "chest radiographs", "Chest X-ray")
+R2MAMMO = _private("R2Mammo", "mammograms", "Mammography")
+R2THYROID = _private("R2Thyroid", "thyroid CT volumes", "CT")
 
 
 def with_lists(dataset: Dataset, reader: str, **options: Any) -> Dataset:

@@ -24,12 +24,12 @@ from radbench.records import Prediction, Target, Text
 from radbench.statistics import Floats
 
 Unit = Literal["cui-set", "cui-multiset", "surface-set"]
-Empty = Literal["zero", "skip", "one"]
+Empty = Literal["zero", "skip", "one", "reference"]
 Part = Literal["precision", "recall", "f1"]
 PARTS: tuple[Part, ...] = ("precision", "recall", "f1")
 UNITS: tuple[Unit, ...] = ("cui-set", "cui-multiset", "surface-set")
 NAN = float("nan")
-_UNDEFINED: dict[Empty, float] = {"zero": 0.0, "one": 1.0, "skip": NAN}
+_UNDEFINED: dict[Empty, float] = {"zero": 0.0, "one": 1.0, "skip": NAN, "reference": 0.0}
 
 
 def units(matches: Sequence[Match], unit: Unit = "cui-set") -> Counter[str]:
@@ -52,7 +52,12 @@ def overlap(predicted: Mapping[str, int], reference: Mapping[str, int]) -> tuple
 
 
 def precision(both: int, predicted: int, reference: int, empty: Empty = "zero") -> float:
-    """``both / predicted``, 0 to 1, higher is better; a prediction without concepts scores what ``empty`` says."""
+    """``both / predicted``, 0 to 1, higher is better; a prediction without concepts scores what ``empty`` says.
+
+    Under ``reference`` it scores 0, and a pair whose reference has none is left out, as recall leaves it out.
+    """
+    if empty == "reference" and not reference:
+        return NAN
     return both / predicted if predicted else _UNDEFINED[empty]
 
 
@@ -92,8 +97,9 @@ class Umls(Mean):
     ``min_length``, ``overlapping``, ``similarity``, ``pipeline``) or ``scispacy`` (``model``). ``unit``: what is compared
     (:func:`units`). ``empty``: what a pair scores whose precision (no concept predicted) or recall (none in the reference) is
     undefined: ``zero``, ``one``, or ``skip``, which leaves it out of the mean; by default zero for precision and skip for
-    recall and F1. ``negation``: denied concepts count like others (``ignore``, as QuickUMLS has it), not at all (``drop``),
-    or as something else (``mark``).
+    recall and F1. ``reference`` (of precision) leaves out what recall leaves out, so that both are over the same pairs.
+    ``negation``: denied concepts count like others (``ignore``, as QuickUMLS has it), not at all (``drop``), or as
+    something else (``mark``).
     A failed answer scores 0. Of several references the best-scoring one counts.
     """
 
@@ -115,7 +121,7 @@ class Umls(Mean):
         self.part: Part = part
         self.unit: Unit = unit
         self.empty: Empty = DEFAULT_EMPTY[part] if empty is None else empty
-        one_of("empty", self.empty, tuple(_UNDEFINED))
+        one_of("empty", self.empty, tuple(e for e in _UNDEFINED if e != "reference" or part == "precision"))
         self.extractor: Extractor = find_extractor(extractor, negation, tuple(sorted(options.items())))
         self.card = Card(
             f"UMLS {part if part != 'f1' else 'F1'}",
@@ -133,7 +139,8 @@ class Umls(Mean):
         for i, (prediction, options) in enumerate(zip(predictions, sizes, strict=True)):
             values = [score(*option, self.empty) for option in options]
             if prediction.value is None:  # the worst there is, unless the reference leaves the pair out for everyone
-                skipped = self.part != "precision" and all(v != v for v in values)
+                by_reference = self.part != "precision" or self.empty == "reference"
+                skipped = by_reference and all(v != v for v in values)
                 out[i] = NAN if skipped else 0.0
             else:
                 out[i] = max((v for v in values if v == v), default=NAN)

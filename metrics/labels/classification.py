@@ -113,6 +113,34 @@ class Accuracy(Mean):
         return "accuracy|match:exact-set|failed:wrong|v:1"
 
 
+class LabelAccuracy(Mean):
+    """Share of yes/no decisions, one a class of the closed set, that are right: 1 minus the Hamming loss."""
+
+    accepts = (Labels,)
+    card = Card(
+        "Accuracy by label",
+        "share of the classes on which prediction and truth agree (named by both or by neither), mean over samples",
+        "0 to 1, higher is better; naming nothing scores high where labels are rare",
+        "scikit-learn 1.7: 1 - hamming_loss",
+        failed="a failed answer scores 0",
+    )
+
+    def fit(self, targets: Iterable[Target], choices: Sequence[str]) -> State:
+        """The class list: the task's closed set, else the labels in the targets, sorted."""
+        return label_classes(targets, choices)
+
+    def scores(self, predictions: Sequence[Prediction], targets: Sequence[Target], state: State) -> Floats:
+        classes = set(state)
+        out = np.zeros(len(targets))
+        for i, (prediction, target) in enumerate(zip(predictions, targets, strict=True)):
+            if prediction.value is not None:
+                out[i] = 1 - len(classes & set(prediction.value) ^ classes & set(true_names(target))) / len(state)
+        return out
+
+    def signature(self, state: State) -> str:
+        return f"label-accuracy|classes:{len(state)}|failed:0|v:1"
+
+
 class ClassCounts(Additive):
     """True positives, false positives and false negatives of each class; the state is the class list."""
 
@@ -246,6 +274,7 @@ class SampleF1(Mean):
 
 METRICS = {
     "accuracy": Accuracy,
+    "label-accuracy": LabelAccuracy,
     "f1": F1,
     "f1-macro": F1,
     "f1-micro": partial(F1, "micro"),

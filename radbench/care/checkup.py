@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -57,6 +58,7 @@ class ManifestFacts:
     created: str = ""  # empty: there is none
     written: int = 0  # files hashed now
     difference: Difference | None = None
+    of: str = ""  # another folder, whose manifest it is: nothing is compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,15 @@ def examine(
     try:
         root = place(dataset, locations)
     except DataError as error:
-        return Report(dataset, None, error.message, error.remedy, companions)
-    errors: list[str] = []
+        return Report(
+            dataset,
+            None,
+            error.message,
+            error.remedy,
+            companions,
+            errors=_no_manifest(options, "the dataset is absent"),
+        )
+    errors = [] if root else list(_no_manifest(options, "the dataset has no folder of its own"))
     forms: list[FormFacts] = []
     readers: list[tuple[Form, Reader]] = []
     for form in ways:
@@ -110,7 +119,8 @@ def examine(
             looked_at=len(images),
             concerns=tuple(concerns),
             errors=tuple(errors),
-        )
+        ),
+        options,
     )
 
 
@@ -125,7 +135,7 @@ def _form(form: Form, reader: Reader, root: Path | None, options: CheckOptions, 
             found = task_leakage(task, reader, options.leak_pictures, options.seed)
             if found is not None:
                 pools.append(Pool("other clusters" if name == LEAVE_ONE_CLUSTER_OUT else name, task.split, found))
-    return FormFacts(tuple(t.name for t in form.tasks), tuple(counted), tuple(pools))
+    return FormFacts(tuple(t.spec for t in form.tasks), tuple(counted), tuple(pools))
 
 
 def _where(dataset: Dataset, locations: DataLocations) -> str:
@@ -142,6 +152,12 @@ def _one_line(error: DataError) -> str:
 # --- manifest ---
 
 
+def _no_manifest(options: CheckOptions, why: str) -> tuple[str, ...]:
+    """A manifest that was asked for and cannot be."""
+    asked = "--write-manifest" if options.write else "--verify" if options.verify else ""
+    return (f"{asked}: {why}",) if asked else ()
+
+
 def _manifest(dataset: Dataset, root: Path | None, options: CheckOptions, tell: Tell) -> ManifestFacts | None:
     if root is None:
         return None
@@ -150,15 +166,17 @@ def _manifest(dataset: Dataset, root: Path | None, options: CheckOptions, tell: 
         tell("hashing every file")
         made = write(root, path, dataset.name, dataset.access)
         return ManifestFacts(path, made.created, len(made.files))
-    if not path.exists():
+    if not os.path.exists(path):  # False, not an error, where the cache may not be entered
         if options.verify:
             raise DataError(f"{path}: no manifest to verify against", remedy="write one first: --write-manifest")
         return ManifestFacts(path)
-    if options.verify:
-        tell("hashing every file")
     known = load(path)
     if known.dataset != dataset.name:
         raise DataError(f"{path} is the manifest of '{known.dataset}', not of '{dataset.name}'")
+    if options.manifest is None and known.root not in ("", str(root.resolve())):
+        return ManifestFacts(path, known.created, of=known.root)
+    if options.verify:
+        tell("hashing every file")
     return ManifestFacts(path, known.created, 0, compare(root, path, known, options.verify))
 
 
@@ -201,7 +219,7 @@ def _evaluated(readers: Iterable[tuple[Form, Reader]]) -> Iterator[Image]:
 # --- judging ---
 
 
-def _judged(report: Report) -> Report:
+def _judged(report: Report, options: CheckOptions) -> Report:
     """Errors: what an evaluation would trip over. Warnings: what a person should look at."""
     errors, warnings = list(report.errors), list[str]()
     for form in report.forms:
@@ -216,12 +234,14 @@ def _judged(report: Report) -> Report:
                     f"split {split.name}: {split.missing:,} of {split.files:,} picture files missing{names}{more}"
                 )
             if split.warning:
-                warnings.append(split.warning)
+                warnings.append(f"{form.tasks[0]}: {split.warning}")
         for pool in form.pools:
             warnings += (f"{form.tasks[0]}: {w}" if len(report.forms) > 1 else w for w in _leak_warnings(pool))
     if unreadable := [c for c in report.concerns if c.kind == UNREADABLE]:
         names = _names([Path(c.image.path).name for c in unreadable], report.dataset)
         errors.append(f"{len(unreadable)} of {report.looked_at} pictures looked at cannot be read{names}")
+    if options.verify and report.manifest and report.manifest.of:
+        errors.append(f"--verify: the manifest is of {report.manifest.of}")
     if report.manifest and report.manifest.difference:
         grave, light = _changes(report.manifest.difference, report.dataset)
         errors += grave

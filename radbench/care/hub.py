@@ -57,7 +57,7 @@ def check_open(dataset: Dataset) -> None:
 def by_hand(dataset: Dataset) -> str:
     """What to do where nothing can be fetched."""
     where = f"{dataset.source} ({dataset.homepage})" if dataset.homepage else dataset.source
-    verb = "get it from" if dataset.access in OPEN_ACCESS else "ask for access and download it yourself:"
+    verb = "from:" if dataset.access in OPEN_ACCESS else "ask for access and download it yourself:"
     folder = f", then --data {dataset.name}=FOLDER; the folder it expects: radbench data check {dataset.name}"
     return f"{verb} {where}{folder}"
 

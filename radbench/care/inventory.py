@@ -37,7 +37,7 @@ class Split:
 
     @property
     def warning(self) -> str:
-        """How its size differs from the one stated, if it does."""
+        """How its size differs from the one expected, if it does."""
         if self.expected is None or self.fault or self.samples == self.expected:
             return ""
         return f"split {self.name}: expected about {self.expected:,} samples, found {self.samples:,}"
@@ -51,17 +51,38 @@ class Form:
     tasks: tuple[Task, ...]
 
     @property
+    def sizes(self) -> Mapping[str, int]:
+        """The sizes stated for the dataset, where it is read as its own reader does: not as questions on its pictures,
+        pictures of its studies or a part of it."""
+        from radbench.tasks import sources
+
+        own = [d.reader for d in vars(sources).values() if isinstance(d, Dataset) and d.name == self.dataset.name]
+        return self.dataset.sizes if not own or self.dataset.reader in own else {}
+
+    @property
     def splits(self) -> dict[str, bool]:
         """Split names, as stated and as used; whether a task evaluates each."""
         pools = [t.support for t in self.tasks if t.support and t.support != LEAVE_ONE_CLUSTER_OUT]
         evaluated = dict.fromkeys((t.split for t in self.tasks), True)
-        return {**dict.fromkeys((*self.dataset.sizes, *pools), False), **evaluated}
+        return {**dict.fromkeys((*self.sizes, *pools), False), **evaluated}
 
     @property
     def pools(self) -> list[tuple[str, Task]]:
         """Distinct pools and a task that has each: ``(pool, task)``."""
         found = {(t.split, t.support): t for t in reversed(self.tasks) if t.support}
         return [(str(support), task) for (_, support), task in reversed(found.items())]
+
+
+def variants(tasks: Iterable[Task]) -> list[Task]:
+    """The tasks, and each again for every option that makes it read another dataset."""
+    found = []
+    for task in tasks:
+        found.append(task)
+        for option in task.options:
+            for value, fields in option.changes.items():
+                if "dataset" in fields and fields["dataset"].name != task.dataset.name:
+                    found.append(task.with_options({option.name: value}))
+    return found
 
 
 def forms(tasks: Iterable[Task], name: str) -> list[Form]:
@@ -109,13 +130,11 @@ def splits(form: Form, reader: Reader, root: Path | None) -> list[Split]:
     found = []
     for name, needed in form.splits.items():
         tasks = [t for t in form.tasks if name in (t.split, t.support)]
-        found.append(_counted(reader, name, needed, form.dataset, tasks, root))
+        found.append(_counted(reader, name, needed, form, tasks, root))
     return found
 
 
-def _counted(
-    reader: Reader, name: str, needed: bool, dataset: Dataset, tasks: Sequence[Task], root: Path | None
-) -> Split:
+def _counted(reader: Reader, name: str, needed: bool, form: Form, tasks: Sequence[Task], root: Path | None) -> Split:
     """One pass over a split; sets of hashes, so that a million samples fit."""
     clusters: set[int] = set()
     seen: set[int] = set()
@@ -124,14 +143,14 @@ def _counted(
     options = {"yes", "no", *(c for t in tasks for c in t.choices)}
     targets = {t.target for t in tasks} or {"answer"}
     count = absent = 0
-    access = strictest(dataset)
+    access = strictest(form.dataset)
     fault = ""
     try:
         for sample in reader.samples(name):
             count += 1
             if sample.cluster is not None:
                 clusters.add(hash(sample.cluster))
-            for image in _pictures(sample):
+            for image in pictures(sample):
                 key = hash((image.path, image.kind))
                 if key in seen:
                     continue
@@ -145,11 +164,12 @@ def _counted(
         fault = str(error).replace("\n", " ")
     return Split(
         name, count, len(clusters) or None, len(seen), absent, tuple(missing), dict(answers.most_common()),
-        dataset.sizes.get(name), needed, fault,
+        form.sizes.get(name), needed, fault,
     )  # fmt: skip
 
 
-def _pictures(sample: Sample) -> Iterator[Image]:
+def pictures(sample: Sample) -> Iterator[Image]:
+    """The files of a sample: its pictures and its masks."""
     yield from sample.images
     for target in sample.targets.values():
         if isinstance(target, Mask) and target.image is not None:

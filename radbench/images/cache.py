@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import zipfile
+import zlib
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
@@ -18,6 +20,8 @@ from radbench.images.picture import Picture
 from radbench.records import Image, Mask
 
 CACHE_BYTES = 512 << 20
+MAX_RATIO = 200  # unpacked to packed bytes of an array
+_SMALL_BYTES = 1 << 30  # an array of less is not measured by its ratio: an empty mask of a whole-body CT has 400 MB
 DECODE_THREADS = 4
 
 
@@ -114,15 +118,36 @@ def _npz_array(path: str, member: str, state: tuple[int, int]) -> tuple[np.ndarr
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             if member not in archive.files:
                 raise ImageError(f"{path}: no array '{member}'; it holds {', '.join(archive.files) or 'nothing'}")
-            with zipfile.ZipFile(path) as z:
-                declared = z.getinfo(f"{member}.npy").file_size
-            if declared > MAX_FILE_BYTES:
-                raise ImageError(f"{path}: array '{member}' declares {declared:,} bytes, more than {MAX_FILE_BYTES:,}")
+            _check_header(path, member)
             return archive[member], file_sha256(path)
-    except (ValueError, zipfile.BadZipFile, OSError, EOFError) as error:
+    except (ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError, OSError, EOFError) as error:
         raise ImageError(
             f"{path}: array '{member}' cannot be read ({error})", remedy="expected an npz file without Python objects"
         ) from error
+
+
+def _check_header(path: str, member: str) -> None:
+    """What the array's header declares, before anything is unpacked. Raises :class:`ImageError` and what zip files raise.
+
+    A file holds all pictures of a set (MedMNIST at 224 pixels: 4 GB), so that the limit of a volume is none of a file's;
+    but pictures do not shrink as blank arrays do.
+    """
+    with zipfile.ZipFile(path) as archive:
+        inside = archive.getinfo(f"{member}.npy" if f"{member}.npy" in archive.namelist() else member)
+        with archive.open(inside) as stream:
+            # version 3 differs from 2 in the encoding of field names alone, which no picture has
+            version = np.lib.format.read_magic(stream)
+            reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = reader(stream)
+    values = math.prod(shape)
+    size = max(values * dtype.itemsize, inside.file_size)
+    if size > MAX_FILE_BYTES:
+        raise ImageError(f"{path}: array '{member}' declares {size:,} bytes, more than {MAX_FILE_BYTES:,}")
+    if size > _SMALL_BYTES and size > MAX_RATIO * inside.compress_size:
+        raise ImageError(
+            f"{path}: array '{member}' declares {values:,} values in {size:,} bytes, packed to {inside.compress_size:,}"
+            " (a decompression bomb?)"
+        )
 
 
 def load_mask(mask: Mask) -> np.ndarray:

@@ -29,6 +29,8 @@ _NRRD_SUFFIXES = (".nrrd", ".nhdr")
 def decode(image: Image) -> Picture:
     """Decode a reference. Raises :class:`ImageError` naming file, fault and remedy."""
     path = Path(image.path)
+    if "/../" in image.path:  # a table's cell, not the user's own path: those are resolved
+        raise ImageError(f"{path}: leaves its dataset's folder", remedy="name pictures below the folder of the dataset")
     try:
         if not path.exists():
             raise ImageError(

@@ -36,7 +36,7 @@ _SEGMENTATION = ("dice", "mask-iou")
 _WRITE = "Write the findings and impression of the current study."
 _BOX_TEXT = 'Answer with a JSON list of {{"label": name, "box": [x0, y0, x1, y1]}} in pixels, empty where none of them is there.'
 _OPTIONS = (
-    Option("cases", 240, "enough for 30 test samples of most tasks; written in about a minute"),
+    Option("cases", 240, "enough for 30 test samples of most tasks; made in about 15 s"),
     Option("size", 128, "pixels an edge of a picture"),
     Option("seed", 0, "another seed is another cohort"),
     Option("difficulty", 0.3, "0 easy to 1 hard: contrast, noise and size of the findings"),
@@ -52,6 +52,7 @@ def _task(
         access="open",
         licence="made up by radbench: no patient, no rights of others",
         source="radbench itself, which makes it on first use",
+        tree="cases.jsonl, pictures/, labels/: a folder for each cohort below ~/.cache/radbench/phantom ($XDG_CACHE_HOME)",
     )
     return Task(
         f"phantom/{name}", 1, title, dataset, "test", prompts, metrics, support="train", options=_OPTIONS, **fields

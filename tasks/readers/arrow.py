@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from radbench.tasks.readers.files import hash_listing
+from radbench.tasks.readers.files import hash_listing, visible
 
 from radbench.errors import DataError
 from radbench.records import Image
@@ -48,22 +49,26 @@ def split_of(name: str) -> str | None:
 
 def rows(folder: Path, split: str) -> Iterator[tuple[Path, int, dict[str, Any]]]:
     """``(file, row in the file, values without pictures)`` of a split, streamed. Raises :class:`DataError`."""
-    try:
-        import pyarrow
-    except ImportError:
-        raise DataError(f"{folder}: reading a hub copy needs pyarrow", remedy="pip install 'radbench[data]'") from None
-    known = splits(folder)
-    if split not in known:
-        raise DataError(f"{folder}: no parquet or Arrow file of split '{split}'; found {', '.join(known) or 'none'}")
-    for file in known[split]:
+    for file in _files_of(folder, split):
         row = 0
-        try:
+        with reading(file):
             for batch in _batches(file):
                 for values in batch.to_pylist():
                     yield file, row, values
                     row += 1
-        except pyarrow.ArrowException as error:
-            raise DataError(f"{file}, row {row}: cannot be read ({error})", remedy="download the file again") from None
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """What goes wrong in a file, as a :class:`DataError`."""
+    try:
+        import pyarrow
+    except ImportError:
+        raise DataError(f"{file}: reading a hub copy needs pyarrow", remedy="pip install 'radbench[data]'") from None
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{file}: cannot be read ({error})", remedy="download the file again") from None
 
 
 def image(file: Path, row: int, column: str = "image") -> Image:
@@ -73,10 +78,9 @@ def image(file: Path, row: int, column: str = "image") -> Image:
 
 def columns(folder: Path, split: str) -> list[str]:
     """Column names of a split, pictures included. Raises :class:`DataError`."""
-    known = splits(folder)
-    if split not in known:
-        raise DataError(f"{folder}: no parquet or Arrow file of split '{split}'; found {', '.join(known) or 'none'}")
-    return list(_schema(known[split][0]).names)
+    first = _files_of(folder, split)[0]
+    with reading(first):
+        return list(_schema(first).names)
 
 
 def fingerprint(folder: Path) -> str:
@@ -84,11 +88,21 @@ def fingerprint(folder: Path) -> str:
     return hash_listing(folder, [f for files in splits(folder).values() for f in files])
 
 
+def _files_of(folder: Path, split: str) -> list[Path]:
+    known = splits(folder)
+    if split not in known:
+        raise DataError(f"{folder}: no parquet or Arrow file of split '{split}'; found {', '.join(known) or 'none'}")
+    return known[split]
+
+
 def _files(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         return
     for suffix in ("*.parquet", "*.arrow"):
-        yield from (p for p in folder.rglob(suffix) if not p.name.startswith("cache-"))
+        for path in folder.rglob(suffix):
+            steps = path.relative_to(folder).parts
+            if not path.name.startswith("cache-") and all(map(visible, map(Path, steps))):
+                yield path
 
 
 def _schema(file: Path) -> Any:

@@ -40,20 +40,27 @@ _OWN = {"train": "train.csv", "val": "valid.csv", "test": "test.csv"}
 
 
 class _Picture(NamedTuple):
-    """A picture of a split with its scene graph; ``size`` is (height, width) of the frame its boxes are given in."""
+    """A picture of a split with its scene graph; ``size`` is (height, width) of the frame its boxes are given in.
+
+    ``told``: the size is known, not guessed from the boxes.
+    """
 
     dicom: str
     subject: str
     image: Image
     graph: SceneGraph
     size: tuple[int, int]
+    told: bool
 
 
 class SceneGraphs:
     """Splits train, val, test, of MIMIC or (``split_from="imagenome"``) of the set's own lists; cluster: the patient.
 
-    ``task``: ``classification``, positive findings of a picture, whose ``choices`` are the names it mentions at all
-    (``unmentioned="negative"``: all names); pictures that mention none are left out. ``anatomy`` and ``pathology``,
+    ``task``: ``classification``, the positive findings of a picture. A second target, ``mentioned``, holds the names that
+    its report speaks of at all (``unmentioned="negative"``: all names); it is no part of the request, since it would give
+    the report away. Pictures that mention none of the names are left out. What of ``names`` is not mentioned is left out
+    of the score only where the task's parser or metric looks at ``mentioned``: a metric that sees the target alone takes
+    it for absent. ``anatomy`` and ``pathology``,
     boxes of up to ``per_query`` names a sample, present and absent alike, in the order of ``names`` or, with ``seed``,
     in an order drawn for every picture. ``captions``, a region's sentences; the slot ``target`` is its box.
 
@@ -122,8 +129,8 @@ class SceneGraphs:
             image = Image(
                 picture_path(self._images, subject, study, dicom), view=graph.text("viewpoint") or None, study=study
             )
-            size = (FRAME, FRAME) if self._frame == "padded" else size_of(sizes, dicom) or graph.original_size()
-            yield _Picture(dicom, subject, image, graph, size)
+            told = (FRAME, FRAME) if self._frame == "padded" else size_of(sizes, dicom)
+            yield _Picture(dicom, subject, image, graph, told or graph.original_size(), told is not None)
         if listed and not found:
             raise DataError(
                 f"{self._graphs}: no scene graph of the {listed} pictures in split '{split}'",
@@ -156,10 +163,11 @@ class SceneGraphs:
         stated: dict[str, bool] = {}
         for _, name, present in picture.graph.findings():
             stated[name] = stated.get(name, False) or present
-        choices = tuple(name for name in self._names if self._negative or name in stated)
-        if choices:
-            positive = tuple(name for name in choices if stated.get(name))
-            yield self._sample(picture, picture.dicom, Labels(positive), {}, choices, {"findings": str(len(positive))})
+        mentioned = tuple(name for name in self._names if self._negative or name in stated)
+        if mentioned:
+            positive = tuple(name for name in mentioned if stated.get(name))
+            sample = self._sample(picture, picture.dicom, Labels(positive), {}, (), {"findings": str(len(positive))})
+            yield sample._replace(targets={**sample.targets, "mentioned": Labels(mentioned)})
 
     def _queries(self, picture: _Picture) -> Iterator[Sample]:
         regions = picture.graph.boxes(self._frame, picture.size)
@@ -169,12 +177,13 @@ class SceneGraphs:
             pairs = dict.fromkeys((name, region) for region, name, present in picture.graph.findings() if present)
             found = [(name, regions[region]) for name, region in pairs if region in regions]
             boxes = [Box(name, box.x0, box.y0, box.x1, box.y1) for name, box in found]
+        frame = (float(picture.size[1]), float(picture.size[0])) if picture.told else None
         names = list(self._names)
         if self._seed is not None:
             random.Random(f"{self._seed}|{picture.dicom}").shuffle(names)
         for number, start in enumerate(range(0, len(names), self._per_query), 1):
             asked = tuple(names[start : start + self._per_query])
-            true = Boxes(tuple(box for box in boxes if box.label in asked))
+            true = Boxes(tuple(box for box in boxes if box.label in asked), frame)
             yield self._sample(
                 picture, f"{picture.dicom}|{number}", true, {"target": ", ".join(asked)}, asked, {"query": str(number)}
             )

@@ -47,5 +47,5 @@ NIH_BOXED_4 = ("Atelectasis", "Cardiomegaly", "Effusion", "Pneumothorax")
 
 
 def patient_context(age: str, gender: str) -> str:
-    """What MedVersa is told of a patient in front of the instruction, ``Age:60-70.\\nGender:F.``; unknown parts left out."""
-    return "\n".join(f"{name}:{value}." for name, value in (("Age", age), ("Gender", gender)) if value)
+    """What MedVersa is told of a patient in front of the instruction, ``Age:60-70.\\nGender:F.\\n``; unknown parts left out."""
+    return "".join(f"{name}:{value}.\n" for name, value in (("Age", age), ("Gender", gender)) if value)

@@ -35,7 +35,8 @@ class CheXmask:
     below ``min_dice_rca`` are left out, as the set's README advises (MedVersa does not say whether it did).
 
     Height and width are swapped where the picture has them the other way round; raises :class:`DataError` where neither
-    fits. The picture's size comes from MIMIC's metadata, else from the header of its file.
+    fits. The picture's size comes from MIMIC's metadata, else from the header of its file; where neither tells it and the
+    mask is not square, :class:`DataError` too.
     """
 
     def __init__(
@@ -123,8 +124,13 @@ class CheXmask:
             )
         height, width = (int(text) for text in texts)
         size = (size_of(self._sizes, key) if self._mimic else None) or _header_size(path)
-        if size is None or size == (height, width):
+        if size == (height, width) or (size is None and height == width):
             return height, width
+        if size is None:
+            raise DataError(
+                f"{self._table}, line {line}: nothing tells whether the mask is {height} x {width} or {width} x {height}",
+                remedy=f"put {'the metadata table or ' if self._mimic else ''}the pictures into {self._images}",
+            )
         if size == (width, height):
             return size
         raise DataError(
@@ -151,10 +157,23 @@ def _runs(text: str) -> str:
 
 def _header_size(path: str) -> tuple[int, int] | None:
     """(height, width) by the file's header; None where it cannot be read: the picture then fails where it is asked."""
+    if path.endswith(".dcm"):
+        return _dicom_size(path)
     from PIL import Image as PIL
 
     try:
         with PIL.open(path) as picture:
             return picture.height, picture.width
     except (OSError, SyntaxError, ValueError, PIL.DecompressionBombError):
+        return None
+
+
+def _dicom_size(path: str) -> tuple[int, int] | None:
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Rows", "Columns"])
+        return int(header.Rows), int(header.Columns)
+    except (OSError, InvalidDicomError, AttributeError, TypeError, ValueError):
         return None

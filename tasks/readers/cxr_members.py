@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from radbench.tasks.readers.files import column, csv_rows, hash_files, hash_listing, require
+from radbench.tasks.readers.files import column, csv_rows, hash_files, hash_listing, require, text_lines, unwrapped, visible
 from radbench.tasks.readers.picture_index import PictureIndex
 from radbench.tasks.readers.split_rules import by_hash
 
@@ -28,23 +28,22 @@ class CovidxCxr2:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root = unwrapped(root, "train.txt", "val.txt", "test.txt")
 
     def samples(self, split: str) -> Iterator[Sample]:
         path = require(self._root / f"{_known(split, 'COVIDx CXR-2', 'train', 'val', 'test')}.txt", "a COVIDx list")
-        with path.open(encoding="utf-8-sig") as f:
-            for line, text in enumerate(f, 1):
-                if not text.strip():
-                    continue
-                patient, *name, label, source = text.split() if len(text.split()) >= 4 else ("", "", "", "")
-                if label not in ("positive", "negative"):
-                    raise DataError(
-                        f"{path}, line {line}: expected 'patient_id filename class source' with the class positive or"
-                        f" negative, found {text.strip()[:60]!r}"
-                    )
-                picture = self._root / split / " ".join(name)
-                present = ("COVID-19",) if label == "positive" else ()
-                yield _labelled(" ".join(name), patient, present, "COVID-19", picture, {"source": source})
+        for line, text in text_lines(path):
+            if not text.strip():
+                continue
+            patient, *name, label, source = text.split() if len(text.split()) >= 4 else ("", "", "", "")
+            if label not in ("positive", "negative"):
+                raise DataError(
+                    f"{path}, line {line}: expected 'patient_id filename class source' with the class positive or negative",
+                    found=f"found {text.strip()[:60]!r}",
+                )
+            picture = self._root / split / " ".join(name)
+            present = ("COVID-19",) if label == "positive" else ()
+            yield _labelled(" ".join(name), patient, present, "COVID-19", picture, {"source": source})
 
     def fingerprint(self) -> str:
         tables = (self._root / f"{split}.txt" for split in ("train", "val", "test"))
@@ -61,7 +60,7 @@ class NlmTb:
     _PARTS = ("MontgomerySet", "ChinaSet_AllFiles")
 
     def __init__(self, root: Path, *, test_share: float = 0.2, seed: int = 0) -> None:
-        self._root, self._share, self._seed = root, test_share, seed
+        self._root, self._share, self._seed = unwrapped(root, *self._PARTS), test_share, seed
 
     def samples(self, split: str) -> Iterator[Sample]:
         _known(split, "NLM-TB", "train", "test")
@@ -78,7 +77,9 @@ class NlmTb:
 
     @cached_property
     def _pictures(self) -> list[Path]:
-        found = [p for part in self._PARTS for p in sorted((self._root / part / "CXR_png").glob("*.png"))]
+        folders = [self._root / part / "CXR_png" for part in self._PARTS]
+        there = (p for f in folders if f.is_dir() for p in sorted(f.iterdir()))
+        found = [p for p in there if p.suffix.lower() == ".png" and visible(p)]
         if not found:
             require(self._root / self._PARTS[0] / "CXR_png", f"PNG files in {' or '.join(self._PARTS)}, below CXR_png")
             raise DataError(f"{self._root}: no PNG file in {' or '.join(self._PARTS)}, below CXR_png")
@@ -95,7 +96,7 @@ class ObjectCxr:
     _FILES: Mapping[str, str] = {"train": "train", "val": "dev"}
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root = unwrapped(root, *(f"{name}.csv" for name in self._FILES.values()))
 
     def samples(self, split: str) -> Iterator[Sample]:
         name = self._FILES[_known(split, "Object-CXR", *self._FILES)]
@@ -118,6 +119,7 @@ class RsnaPneumonia:
     """
 
     def __init__(self, root: Path, *, test_share: float = 0.2, seed: int = 0) -> None:
+        root = unwrapped(root, "stage_2_train_labels.csv")
         self._root, self._share, self._seed = root, test_share, seed
         self._labels, self._classes = root / "stage_2_train_labels.csv", root / "stage_2_detailed_class_info.csv"
 
@@ -169,6 +171,7 @@ class SiimAcr:
     """
 
     def __init__(self, root: Path, *, test_share: float = 0.2, seed: int = 0) -> None:
+        root = unwrapped(root, "train-rle.csv")
         self._root, self._share, self._seed = root, test_share, seed
         self._table, self._pictures = root / "train-rle.csv", PictureIndex(root)
 

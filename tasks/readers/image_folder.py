@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from radbench.tasks.readers.files import hash_listing
+from radbench.tasks.readers.files import hash_listing, visible
 
 from radbench.errors import DataError, ImageError
 from radbench.records import Image, Labels, Sample
@@ -37,7 +37,7 @@ class ImageFolder:
     @cached_property
     def _files(self) -> list[Path]:
         found = (p for name in self._labels for p in (self._root / name).iterdir())
-        return sorted(p for p in found if p.suffix.lower() in _SUFFIXES)
+        return sorted(p for p in found if p.suffix.lower() in _SUFFIXES and visible(p))
 
     @cached_property
     def _kept(self) -> tuple[list[Path], list[Path]]:

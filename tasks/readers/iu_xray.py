@@ -18,9 +18,9 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from radbench.tasks.readers.files import column, csv_rows, hash_files, hash_listing, require
+from radbench.tasks.readers.files import column, csv_rows, hash_files, hash_listing, require, visible
 from radbench.tasks.readers.json_stream import json_document
 from radbench.tasks.readers.report_samples import (
     MODALITY,
@@ -62,7 +62,7 @@ class Choice:
         ids = json_document(require(self.split_ids, "study ids by split"))
         if not isinstance(ids, dict) or not isinstance(ids.get(split), list):
             names = ", ".join(map(str, ids)) if isinstance(ids, dict) else type(ids).__name__
-            raise DataError(f"{self.split_ids}: no list of study ids for split '{split}'; it has {names}")
+            raise DataError(f"{self.split_ids}: no list of study ids for split '{split}'", found=f"it has {names}")
         return frozenset(_number(str(i["id"] if isinstance(i, dict) else i)) for i in ids[split])
 
     def sample(self, number: str, texts: dict[str, str], images: tuple[Image, ...]) -> Sample | None:
@@ -125,20 +125,21 @@ class OpenI:
     def _documents(self) -> Iterator[tuple[str, bytes]]:
         """Name and content of every XML file, in the order of the archive, or of the numbers in a folder."""
         if self._source.is_dir():
-            for path in sorted(self._source.glob("*.xml"), key=_by_number):
+            for path in sorted(_xml_files(self._source), key=_by_number):
                 yield path.name, path.read_bytes()
             return
         try:
             with tarfile.open(self._source, "r|*") as archive:
                 for member in archive:
-                    file = archive.extractfile(member) if member.isfile() and member.name.endswith(".xml") else None
+                    wanted = member.isfile() and member.name.endswith(".xml") and visible(PurePosixPath(member.name))
+                    file = archive.extractfile(member) if wanted else None
                     if file is not None:
                         yield member.name, file.read()
         except (tarfile.TarError, EOFError, OSError) as error:
             raise DataError(f"{self._source}: cannot be read ({error})", remedy="download the archive again") from None
 
     def fingerprint(self) -> str:
-        listed = sorted(self._source.glob("*.xml")) if self._source.is_dir() else []
+        listed = sorted(_xml_files(self._source)) if self._source.is_dir() else []
         digest = hash_listing(self._source, listed) if listed else hash_files([self._source])
         return sha256(f"{digest} {self._choice.describe()} {self._max_images}".encode()).hexdigest()[:16]
 
@@ -201,12 +202,16 @@ class Kaggle:
         return sha256(f"{tables} {self._choice.describe()}".encode()).hexdigest()[:16]
 
 
+def _xml_files(folder: Path) -> Iterator[Path]:
+    return filter(visible, folder.glob("*.xml"))
+
+
 def _xml_source(root: Path) -> Path:
     """The folder of XML files, or the archive. Raises :class:`radbench.errors.DataError`."""
     if root.is_file():
         return root
     for folder in (root / "ecgen-radiology", root / "NLMCXR_reports" / "ecgen-radiology", root):
-        if folder.is_dir() and next(folder.glob("*.xml"), None):
+        if folder.is_dir() and next(_xml_files(folder), None):
             return folder
     return require(root / "NLMCXR_reports.tgz", "ecgen-radiology/*.xml or the archive NLMCXR_reports.tgz")
 

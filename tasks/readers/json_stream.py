@@ -42,7 +42,7 @@ def json_lists(path: Path, key: str) -> Iterator[tuple[int, dict[str, Any]]]:
         if name == key and position:
             yield position, value
     if key not in keys:
-        raise DataError(f"{path}: no key '{key}'; it has {', '.join(keys) or 'none'}")
+        raise DataError(f"{path}: no key '{key}'", found=f"it has {', '.join(keys) or 'none'}")
 
 
 def json_members(path: Path) -> Iterator[tuple[str, Any]]:

@@ -57,6 +57,8 @@ class DiffVqa:
 
     ``kind``: every question, the ``difference`` questions or the ``other`` types. ``both``: the current picture and the
     reference study's for every question, as RadVLBench's two images; None leaves the reference out for ``kind="other"``.
+    ``reference="difference"``: of them only the difference questions come with the reference, the others, which are about
+    the current picture, without it.
     ``study_images="all"`` takes up to ``most`` pictures of each study from the split table of MIMIC-CXR-JPG, the one
     the question was made from first (five in MedVersa's released code); ``one`` takes that one alone.
 
@@ -71,14 +73,17 @@ class DiffVqa:
         kind: Literal["all", "difference", "other"] = "all",
         study_images: Literal["one", "all"] = "one",
         both: bool | None = None,
+        reference: Literal["all", "difference"] = "all",
         most: int = 5,
     ) -> None:
         _known("kind", kind, ("all", "difference", "other"))
+        _known("reference", reference, ("all", "difference"))
         _known("study_images", study_images, ("one", "all"))
         self._table = require(root / "mimic_pair_questions.csv", "the questions of Medical-Diff-VQA")
         self._studies_path = require(root / "mimic_all.csv", "the studies of Medical-Diff-VQA")
         self._images, self._kind, self._all, self._most = images, kind, study_images == "all", most
         self._both = kind != "other" if both is None else both
+        self._reference = reference
 
     def samples(self, split: str) -> Iterator[Sample]:
         if split not in ("train", "val", "test"):
@@ -90,7 +95,7 @@ class DiffVqa:
     def _pictures(self, row: Question) -> list[Image]:
         current = self._study(row.study, "study_id", row.line)
         pictures = [Image(path, view=view, study=row.study) for path, view in self._files(row.study, current)]
-        if self._both and row.reference:
+        if self._both and row.reference and (self._reference == "all" or row.kind == DIFFERENCE):
             prior = self._study(row.reference, "ref_id", row.line)
             known = current.taken is not None and prior.taken is not None
             days = (current.taken - prior.taken).days if known else None  # type: ignore[operator]
@@ -137,7 +142,7 @@ class DiffVqa:
 
     def fingerprint(self) -> str:
         tables = [self._table, self._studies_path, *([split_table(self._images)] if self._all else [])]
-        options = (self._kind, self._both, self._all, self._most)
+        options = (self._kind, self._both, self._reference, self._all, self._most)
         return sha256(f"{hash_files(tables)} {options!r}".encode()).hexdigest()[:16]
 
 
@@ -165,7 +170,8 @@ class IuxVqa:
         for row in questions(self._table):
             if split in ("all", row.split):
                 if row.study not in self._frontal:
-                    raise DataError(f"{self._table}, line {row.line}: uid {row.study!r} is not in {self._projections}")
+                    uid = shown(row.study, "on-request")
+                    raise DataError(f"{self._table}, line {row.line}: uid {uid} is not in {self._projections}")
                 name, view = self._frontal[row.study]
                 yield _sample(row, row.study, [Image(str(self._folder / name), view=view, study=row.study)])
 

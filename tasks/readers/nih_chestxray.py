@@ -59,7 +59,7 @@ class NihBoxes:
             yield Sample(
                 id=Path(name).stem,
                 cluster=_patient(name),
-                targets={"boxes": Boxes(tuple(boxes))},
+                targets={"boxes": Boxes(tuple(boxes), (float(self._size), float(self._size)))},
                 images=(Image(self._pictures.path(name)),),
                 slots={"target": ", ".join(choices)},
                 choices=choices,

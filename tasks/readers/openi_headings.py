@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from radbench.tasks.readers.files import hash_listing
+from radbench.tasks.readers.files import hash_listing, visible
 from radbench.tasks.readers.split_rules import by_hash
 
 from radbench.errors import DataError
@@ -68,7 +68,7 @@ class OpenIHeadings:
     @cached_property
     def _reports(self) -> list[Path]:
         folders = (self._root / "ecgen-radiology", self._root / "NLMCXR_reports" / "ecgen-radiology")
-        found = [path for folder in folders for path in folder.glob("*.xml")]
+        found = [path for folder in folders for path in folder.glob("*.xml") if visible(path)]
         if not found:
             raise DataError(
                 f"{self._root}: no report in ecgen-radiology/*.xml", remedy="unpack NLMCXR_reports.tgz there"

@@ -42,7 +42,7 @@ class PmcVqa:
     answer (the letter), which shows a preference for a position. Rows without question or answer are left out: ``removed``.
     """
 
-    def __init__(self, root: Path, *, images: Path | None = None, version: str = "1", clean: bool = False) -> None:
+    def __init__(self, root: Path, *, images: Path | None = None, version: int | str = 1, clean: bool = False) -> None:
         version = str(version)
         if (version, clean) not in _TABLES:
             raise ConfigError(
@@ -106,7 +106,7 @@ class _Columns:
         def name(*spellings: str) -> str:
             found = next((there[s] for s in spellings if s in there), None)
             if found is None:
-                raise DataError(f"{place}: no '{spellings[0]}'; it has {', '.join(there)}")
+                raise DataError(f"{place}: no '{spellings[0]}'", found=f"it has {', '.join(there)}")
             return found
 
         return cls(

@@ -1,13 +1,16 @@
 """A radiology report cut into its sections, without losing a character.
 
-Three ways. ``mit`` and ``cxr-repair`` are the published ones and find what those find, no more; ``lenient`` is ours, for
-reports written otherwise (lower-case headers, headers within a line, no colon).
+Three ways. ``mit`` and ``cxr-repair`` are the published ones; ``lenient`` is ours, for reports written otherwise
+(lower-case headers, headers within a line, no colon, misspellings of any kind).
 
-- ``mit``: a line that begins with a space and an upper-case header with a colon opens a section. Headers are brought to one
-  name, misspelt ones too; a header that only names the film ("CHEST, TWO VIEWS:") opens findings; "conclusion" and
-  "findings and impression" are the impression. Of several sections of a name the last that is not empty counts. Where a
-  report has neither findings nor impression, ``last_paragraph`` is what follows the first paragraph of its last section. The
-  few studies that the authors sectioned by hand are in their ``mimic_cxr_sectioned.csv`` only. (MIT-LCP/mimic-cxr,
+- ``mit``: a line that begins with a space and an upper-case header with a colon opens a section, but not the line right
+  below a header that stands alone (its colon ends the line). A header's name is, in this order: a known header or one of
+  the misspellings met in the data; impression, findings, history, comparison or addendum where it holds that word; findings
+  where it holds words about the film, as "CHEST, TWO VIEWS" does; else itself. Of several sections of a name the last that
+  is not empty counts. Where a report has neither findings nor impression, ``last_paragraph`` is what follows the first
+  paragraph of its last section. The few studies that the authors sectioned by hand are in their
+  ``mimic_cxr_sectioned.csv`` only. Wider than theirs: a header may be the first line or end the text, a blank line may
+  hold any white space, and a text of one paragraph without headers is its last paragraph. (MIT-LCP/mimic-cxr,
   txt/section_parser.py.)
 - ``cxr-repair``: the impression is everything from the first line that starts with " IMPRESSION", else with
   " FINDINGS AND IMPRESSION:", to the end of the report, addenda included. (rajpurkarlab/CXR-RePaiR,
@@ -149,7 +152,10 @@ def one_line(text: str) -> str:
 
 @lru_cache(4096)
 def section_name(header: str) -> str:
-    """The one name of a header: of :data:`NAMES` where it is known or a misspelling, else the header in lower case."""
+    """The one name of a header: of :data:`NAMES` where it is known or a misspelling, else the header in lower case.
+
+    As ``lenient`` reads it; ``mit`` has rules of its own (:func:`mit_name`).
+    """
     name = one_line(header.lower().strip(" :.-*#\t"))
     bare = one_line(re.sub(r"\(.*?\)", " ", name)) or name
     for form in (name, bare):
@@ -164,7 +170,39 @@ def section_name(header: str) -> str:
     return _BY_ALIAS[close[0]] if close else name
 
 
-_MIT_HEADER = re.compile(r"^ +(?P<name>[A-Z(][A-Z ()/,-]*):(?=\s|\Z)", re.MULTILINE)
+# What the MIT parser knows by the whole header and would not find by a word in it. 'ndication' is theirs.
+_MIT_WHOLE = {
+    header: name
+    for name, headers in {
+        "impression": "conclusion|impresson|imprression|imoression|impressoin|imprssion|impresion|imperssion|impession"
+        "|mpression|ndication",
+        "findings": "finding|findins|findindgs|findgings|findngs|findnings|finidngs",
+        "comparison": "reference exam|comparision|comparisions|comparsion|comparrison",
+        "indication": "indication|idication|clinical indication|reason for exam|reason for examination",
+        "history": "clinical information|pfi",
+        "technique": "technique",
+        "examination": "examination|exam|type of examination",
+    }.items()
+    for header in headers.split("|")
+}
+_MIT_WORDS = ("impression", "findings", "history", "comparison", "addendum")
+_MIT_FILM = (
+    "chest", "portable", "ribs", "bone window", "one view", "two views", "frontal view", "lateral view", "pa view", "ap view",
+    "frontal upright", "frontal semi-upright", "frontal and", "pa and lat", "lateral and pa", "ap and lateral", "lateral and ap",
+)  # fmt: skip
+
+
+def mit_name(header: str) -> str:
+    """The one name of a header by the rules of the MIT parser: the whole header, a main word in it, a word about the film."""
+    name = header.lower().strip()
+    if known := _MIT_WHOLE.get(name):
+        return known
+    if main := next((word for word in _MIT_WORDS if word in name), None):
+        return main
+    return "findings" if any(words in name for words in _MIT_FILM) else name
+
+
+_MIT_HEADER = re.compile(r"^ (?P<name>[A-Z ()/,-]+):(?=\s|\Z)", re.MULTILINE)
 _REPAIR_HEADER = re.compile(
     r"^ (?P<name>FINDINGS|INDICATION|COMPARISON|HISTORY|CLINICAL HISTORY|REASON FOR EXAM(?:INATION)?|TECHNIQUE|EXAMINATION)\b:?"
     rf"|{_MIT_HEADER.pattern.replace('name', 'other')}",
@@ -192,21 +230,35 @@ _LENIENT_HEADER = re.compile(
 
 
 def _mit(text: str) -> Iterator[Part]:
-    parts = list(_cut(text, _MIT_HEADER.finditer(text)))
-    if any(p.name in ("findings", "impression") and p.text.strip() for p in parts):
+    parts = list(_cut(text, _mit_headers(text), mit_name))
+    told = ("findings", "impression")
+    if any(p.name in told and p.text.strip() for p in parts):
         yield from parts
         return
-    yield from parts[:-1]
-    yield from _last_paragraph(parts[-1])
+    last = max((i for i, p in enumerate(parts) if p.name not in told), default=len(parts) - 1)
+    yield from parts[:last]
+    yield from _last_paragraph(parts[last], alone=len(parts) == 1)
+    yield from parts[last + 1 :]
 
 
-def _last_paragraph(part: Part) -> Iterator[Part]:
-    """A part cut after its first paragraph, as the original does; a headless text of one paragraph is the last one."""
+def _mit_headers(text: str) -> Iterator[re.Match[str]]:
+    """The headers, without those on the line below a header that its colon ends: the search goes on a line later."""
+    start = 0
+    while match := _MIT_HEADER.search(text, start):
+        yield match
+        alone = re.compile(r"\r?\n").match(text, match.end())
+        start = text.find("\n", alone.end() if alone else match.end()) + 1
+        if not start:
+            return
+
+
+def _last_paragraph(part: Part, alone: bool) -> Iterator[Part]:
+    """A part cut after its first paragraph, as the original does; a headless report of one paragraph is the last one."""
     if paragraphs := re.search(r"\S[^\S\n]*\n[^\S\n]*\n(?=\s*\S)", part.text):
         yield Part(part.name, part.header, part.text[: paragraphs.end()])
         yield Part("last_paragraph", "", part.text[paragraphs.end() :])
     else:
-        yield part if part.header else Part("last_paragraph", "", part.text)
+        yield Part("last_paragraph", "", part.text) if alone and not part.header else part
 
 
 def _cxr_repair(text: str) -> Iterator[Part]:
@@ -227,14 +279,14 @@ def _lenient(text: str) -> Iterator[Part]:
     return _cut(text, _LENIENT_HEADER.finditer(text))
 
 
-def _cut(text: str, headers: Iterable[re.Match[str]]) -> Iterator[Part]:
+def _cut(text: str, headers: Iterable[re.Match[str]], name_of: Callable[[str], str] = section_name) -> Iterator[Part]:
     """The text before the first header, and every header with the text up to the next."""
     header, name, begin = "", None, 0
     for match in headers:
         if begin or match.start():
             yield Part(name, header, text[begin : match.start()])
         header, begin = match.group(), match.end()
-        name = None if match.lastgroup in _NAMELESS else section_name(match.group(match.lastgroup or 0))
+        name = None if match.lastgroup in _NAMELESS else name_of(match.group(match.lastgroup or 0))
     yield Part(name, header, text[begin:])
 
 

@@ -106,9 +106,12 @@ class Table:
             f"strata {a}" for a in self._strata if a not in first
         ]
         if wrong or missing:
+            known = {*self._columns, *self._columns.values(), *_REQUIRED[self._kind], "id", "image", "images", "split"}
+            there_are = f"it has {', '.join(map(str, first))}"
+            if known.isdisjoint(first):  # no header at all? then this is a patient's row
+                there_are = f"none of its {len(first)} columns is known, so that it may lack its header line"
             raise DataError(
-                f"{self._table}: a {self._kind} table needs the columns {', '.join(wrong + missing)}; "
-                f"it has {', '.join(map(str, first))}",
+                f"{self._table}: a {self._kind} table needs the columns {', '.join(wrong + missing)}; {there_are}",
                 remedy="name them under data: columns: in the task file (a CSV is separated by commas)",
             )
 
@@ -138,7 +141,9 @@ class Table:
 
     def _pictures(self, value: Any, line: int) -> tuple[Image, ...]:
         if type(value) is str and value.endswith(_PLAIN) and not ("#" in value or ";" in value or value[0] in " /"):
-            return (Image(self._images_below + value, None, None, "2d", self._window),)  # nearly all rows of large tables
+            return (
+                Image(self._images_below + value, None, None, "2d", self._window),
+            )  # nearly all rows of large tables
         paths = [str(p).strip() for p in (value if isinstance(value, list) else str(value or "").split(";"))]
         if not any(paths):
             raise self._bad(line, "image", value, "a path (leave the column out where questions have no picture)")

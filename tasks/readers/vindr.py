@@ -98,7 +98,9 @@ def _header(row: Mapping[str, str], label: str, alias: str | None, path: Path) -
     for name in (label, alias):
         if name in stripped:
             return stripped[name]
-    raise DataError(f"{path}: no column '{label}' ({nearest(label, stripped)})", remedy="labels are looked up by name")
+    raise DataError(
+        f"{path}: no column '{label}'", remedy="labels are looked up by name", found=nearest(label, stripped)
+    )
 
 
 def labelled(

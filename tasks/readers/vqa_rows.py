@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -12,6 +13,8 @@ from radbench.tasks.readers import arrow
 
 from radbench.errors import DataError, shown
 from radbench.records import Image, Sample, Text
+
+log = logging.getLogger("radbench")
 
 _ABSENT = object()
 Places = Iterator[tuple[str, dict[str, Any]]]
@@ -45,7 +48,7 @@ def text(row: Mapping[str, Any], names: Sequence[str], place: str) -> str:
     if value is _ABSENT:
         name = next((n for n in names if n in row), "")
         if not name:
-            raise DataError(f"{place}: no '{names[0]}'; it has {', '.join(map(str, row))}")
+            raise DataError(f"{place}: no '{names[0]}'", found=f"it has {', '.join(map(str, row))}")
         value = row[name]
     if value is None or value != value:  # NaN, an empty cell in a parquet file
         return ""
@@ -79,14 +82,19 @@ def unique(name: str, seen: Counter[str]) -> str:
 def answered(samples: Iterator[Sample], removed: set[str]) -> Iterator[Sample]:
     """The samples that have a question and an answer; ids of the others are put into ``removed``.
 
-    Released sets hold a few blank cells. A blank reference scores nothing and must not stop the reading of a set.
+    Released sets hold a few blank cells. A blank reference scores nothing and must not stop the reading of a set; how many
+    are left out is told in the log.
     """
+    left_out = 0
     for sample in samples:
         answer = sample.targets["answer"]
         if sample.slots["question"] and isinstance(answer, Text) and all(answer.alternatives):
             yield sample
         else:
             removed.add(sample.id)
+            left_out += 1
+    if left_out:
+        log.info("%d questions without a text or an answer are left out", left_out)
 
 
 def no_split(what: object, split: str, there: Sequence[str]) -> DataError:
@@ -106,7 +114,7 @@ def hub_rows(folder: Path, split: str) -> Iterator[tuple[str, Image, str, dict[s
     """
     columns = arrow.columns(folder, split)
     if "image" not in columns:
-        raise DataError(f"{folder}, split '{split}': no column 'image'; it has {', '.join(columns)}")
+        raise DataError(f"{folder}, split '{split}': no column 'image'", found=f"it has {', '.join(columns)}")
     digests: Iterator[str] = iter(())
     for file, row, values in arrow.rows(folder, split):
         if row == 0:
@@ -115,15 +123,16 @@ def hub_rows(folder: Path, split: str) -> Iterator[tuple[str, Image, str, dict[s
 
 
 def _digests(file: Path) -> Iterator[str]:
-    for batch in _picture_batches(file):
-        column = batch.column("image")
-        nested_bytes = hasattr(column, "field")
-        for i in range(len(column)):
-            cell = (column.field("bytes") if nested_bytes else column)[i]
-            if cell.is_valid:
-                yield sha256(cell.as_buffer()).hexdigest()[:16]
-            else:
-                yield str(column.field("path")[i].as_py() or "") if nested_bytes else ""
+    with arrow.reading(file):
+        for batch in _picture_batches(file):
+            column = batch.column("image")
+            nested_bytes = hasattr(column, "field")
+            for i in range(len(column)):
+                cell = (column.field("bytes") if nested_bytes else column)[i]
+                if cell.is_valid:
+                    yield sha256(cell.as_buffer()).hexdigest()[:16]
+                else:
+                    yield str(column.field("path")[i].as_py() or "") if nested_bytes else ""
 
 
 def _picture_batches(file: Path) -> Iterator[Any]:

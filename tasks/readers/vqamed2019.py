@@ -19,9 +19,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from radbench.tasks.readers.files import column, hash_files, json_lines, require
+from radbench.tasks.readers.files import column, hash_files, json_lines, require, text_lines
 from radbench.tasks.readers.json_stream import json_list
-from radbench.tasks.readers.vqa_rows import nested, picture_folder, text
+from radbench.tasks.readers.vqa_rows import answered, nested, picture_folder, text
 
 from radbench.errors import DataError, shown
 from radbench.records import Image, Sample, Text
@@ -41,9 +41,13 @@ _LISTS = {  # MEVF's test set is the validation set
 
 
 class OfficialText:
-    """The official text layout. Cluster: the image, since patients are not named. Stratum: category, where it is told."""
+    """The official text layout. Cluster: the image, since patients are not named. Stratum: category, where it is told.
+
+    Rows without question or answer are left out: ``removed``.
+    """
 
     def __init__(self, root: Path) -> None:
+        self.removed: set[str] = set()
         self._root = root
 
     def _table(self, split: str) -> tuple[Path, Path]:
@@ -55,22 +59,24 @@ class OfficialText:
 
     def samples(self, split: str) -> Iterator[Sample]:
         path, images = self._table(split)
+        yield from answered(self._rows(path, images), self.removed)
+
+    def _rows(self, path: Path, images: Path) -> Iterator[Sample]:
         numbers: Counter[str] = Counter()
         categories = dict(_categories(path.parent))
-        with path.open(encoding="utf-8-sig") as f:
-            for line, row in enumerate(f, 1):
-                if not row.strip():
-                    continue
-                fields = row.rstrip("\r\n").split("|")
-                if len(fields) not in (3, 4) or (len(fields) == 4 and fields[1] not in _CATEGORIES):
-                    raise DataError(
-                        f"{path}, line {line}: {len(fields)} fields between '|', expected image|question|answer"
-                        " or image|category|question|answer"
-                    )
-                name, category, question, answer = fields if len(fields) == 4 else (fields[0], "", *fields[1:])
-                category = category or categories.get((name, question.strip()), "")
-                image = Image(str(images / f"{name}.jpg"))
-                yield _sample(name, image, question, answer, category, numbers)
+        for line, row in text_lines(path):
+            if not row.strip():
+                continue
+            fields = [field.strip() for field in row.split("|")]
+            if len(fields) not in (3, 4) or (len(fields) == 4 and fields[1].lower() not in _CATEGORIES):
+                raise DataError(
+                    f"{path}, line {line}: {len(fields)} fields between '|', expected image|question|answer"
+                    " or image|category|question|answer"
+                )
+            name, category, question, answer = fields if len(fields) == 4 else (fields[0], "", *fields[1:])
+            category = category.lower() or categories.get((name, question), "")
+            image = Image(str(images / f"{name}.jpg"))
+            yield _sample(name, image, question, answer, category, numbers)
 
     def fingerprint(self) -> str:
         tables = [path for split in _SPLITS if (path := self._find(split))]
@@ -84,15 +90,22 @@ class OfficialText:
 
 
 class MevfLists:
-    """MEVF's JSON lists; splits train and val. Cluster: the image. Strata: category, answer_type (open, closed)."""
+    """MEVF's JSON lists; splits train and val. Cluster: the image. Strata: category, answer_type (open, closed).
+
+    Rows without question or answer are left out: ``removed``.
+    """
 
     def __init__(self, root: Path, *, images: Path | None = None) -> None:
+        self.removed: set[str] = set()
         self._root, self._images = root, images
 
     def samples(self, split: str) -> Iterator[Sample]:
         if split not in _LISTS:
             raise DataError(f"the JSON lists of VQA-Med 2019 have no split '{split}' but {', '.join(_LISTS)}")
         path = self._find(split) or require(self._root / _LISTS[split][0], "a list of VQA-Med 2019")
+        yield from answered(self._rows(path, split), self.removed)
+
+    def _rows(self, path: Path, split: str) -> Iterator[Sample]:
         images = self._images or picture_folder(path.parent, ("images", _SPLITS[split][2]))
         numbers: Counter[str] = Counter()
         for position, row in json_list(path):
@@ -125,6 +138,11 @@ class VqaMed2019:
     def __init__(self, root: Path) -> None:
         self._text, self._lists = OfficialText(root), MevfLists(root)
 
+    @property
+    def removed(self) -> set[str]:
+        """Ids of rows without question or answer, which are left out."""
+        return self._text.removed | self._lists.removed
+
     def samples(self, split: str) -> Iterator[Sample]:
         from_lists = split in _SPLITS and not self._text.has(split) and self._lists.has(split)
         return self._lists.samples(split) if from_lists else self._text.samples(split)
@@ -134,13 +152,20 @@ class VqaMed2019:
 
 
 class JsonLines:
-    """``with_images.jsonl``: all its questions are the split ``all``; ``train``, ``val`` and ``test`` by its own field."""
+    """``with_images.jsonl``: all its questions are the split ``all``; ``train``, ``val`` and ``test`` by its own field.
+
+    Rows without question or answer are left out: ``removed``.
+    """
 
     def __init__(self, root: Path) -> None:
+        self.removed: set[str] = set()
         self._root = root
         self._path = require(root / "with_images.jsonl", "JSON lines with image, question, answer")
 
     def samples(self, split: str) -> Iterator[Sample]:
+        yield from answered(self._rows(split), self.removed)
+
+    def _rows(self, split: str) -> Iterator[Sample]:
         numbers: Counter[str] = Counter()
         for line, row in json_lines(self._path):
             image, question, answer = (column(row, c, self._path, line) for c in ("image", "question", "answer"))
@@ -156,7 +181,7 @@ class JsonLines:
 
 def _sample(name: str, image: Image, question: str, answer: str, category: str, numbers: Counter[str]) -> Sample:
     numbers[name] += 1
-    alternatives = tuple(a.strip() for a in answer.split("#") if a.strip()) or (answer,)
+    alternatives = tuple(a.strip() for a in answer.split("#") if a.strip()) or ("",)
     return Sample(
         id=f"{name}-{numbers[name]}",
         cluster=name,
@@ -177,7 +202,6 @@ def _categories(folder: Path) -> Iterator[tuple[tuple[str, str], str]]:
         category = next((c for c in _CATEGORIES if c in path.name.lower()), None)
         if category is None:
             continue
-        with path.open(encoding="utf-8-sig") as f:
-            for row in f:
-                name, _, rest = row.strip().partition("|")
-                yield (name, rest.partition("|")[0].strip()), category
+        for _, row in text_lines(path):
+            name, _, rest = row.partition("|")
+            yield (name.strip(), rest.partition("|")[0].strip()), category

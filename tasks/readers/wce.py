@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from radbench.tasks.readers.files import hash_listing, require
+from radbench.tasks.readers.files import hash_listing, require, visible
 from radbench.tasks.readers.label_names import COLON
 
 from radbench.errors import DataError
@@ -23,18 +23,19 @@ class Wce:
     """Pictures by folder. Splits train, val, test; target ``answer``. No patients are named: samples have no cluster.
 
     A folder around the splits is seen through. Raises :class:`radbench.errors.DataError` where a class folder of the split
-    asked for is missing, or another one lies beside them.
+    asked for is missing, or another one lies beside them. Hidden files and folders are ignored.
     """
 
     def __init__(self, root: Path) -> None:
-        below = sorted(p.parent for s in SPLITS for p in root.glob(f"*/{s}/") if p.is_dir()) if root.is_dir() else []
-        self._root = below[0] if below and not any((root / s).is_dir() for s in SPLITS) else root
+        below = {p.parent for s in SPLITS for p in root.glob(f"*/{s}/") if p.is_dir()} if root.is_dir() else set()
+        around = sorted(filter(visible, below))
+        self._root = around[0] if around and not any((root / s).is_dir() for s in SPLITS) else root
 
     def samples(self, split: str) -> Iterator[Sample]:
         if split not in SPLITS:
             raise DataError(f"WCE has no split '{split}' but {', '.join(SPLITS)}")
         folder = require(self._root / split, f"the folder {split} of WCE, with a folder for each class")
-        others = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name not in COLON)
+        others = sorted(p.name for p in folder.iterdir() if p.is_dir() and visible(p) and p.name not in COLON)
         if others:
             raise DataError(f"{folder}: unknown class folder '{others[0]}', expected {', '.join(COLON)}")
         for name, label in COLON.items():
@@ -49,4 +50,4 @@ class Wce:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and visible(p))

@@ -6,20 +6,27 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from radbench.errors import Exit
+from radbench.errors import DataError, Exit
+from radbench.records import Image, Sample, Text
+from radbench.task import DataLocations, Dataset, Lazy, Task
 
 TaskWriter = Callable[..., Path]
 
 HEAVY = {"torch", "transformers", "sklearn", "nltk", "scipy.stats", "pandas", "streamlit", "datasets", "nilearn"}
 
 
-def radbench(*arguments: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+def radbench(
+    *arguments: str, cwd: Path, path: Path | None = None, home: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(path)} if path else dict(os.environ)
+    if home:
+        environment["HOME"] = str(home)
+        environment.pop("XDG_CACHE_HOME", None)
     return subprocess.run(
         [sys.executable, "-m", "radbench", *arguments],
         cwd=cwd,
@@ -144,10 +151,111 @@ def test_a_wrong_option_is_clicks_own_usage_error(tmp_path: Path) -> None:
 
 
 def test_doctor_names_the_command_that_helps(tmp_path: Path) -> None:
-    done = radbench("doctor", cwd=tmp_path)
+    done = radbench("doctor", cwd=tmp_path, home=tmp_path)
     assert done.returncode == 0
-    assert "demo/modality" in done.stdout
-    assert "--data pneumoniamnist=PATH" in done.stdout
+    lines = {line.split()[0]: line.split(maxsplit=2)[1:] for line in done.stdout.splitlines() if len(line.split()) > 2}
+    assert lines["mni152"] == ["1", "ready"]
+    assert lines["slake"][1] == "not at data/slake  ->  radbench data fetch slake"
+    assert lines["wce"][1].startswith("not at data/wce  ->  radbench data check wce; from: Kaggle")
+    assert lines["phantom"] == ["32", "made on first use (about 15 s, 21 MB)"]
+    assert done.stdout.count("\nham10000 ") == 1  # once, however many tasks read it
+    assert int(lines["ham10000"][0]) > 1
+    extras = done.stdout.partition("datasets (")[0]
+    assert "\n  data " in extras
+    assert "get it from" not in done.stdout
+
+
+def test_commands_that_tell_write_nothing(tmp_path: Path) -> None:
+    told = radbench("describe", "phantom/detection-anatomy", cwd=tmp_path, home=tmp_path).stdout
+    assert "data: made on first use (about 15 s, 21 MB)" in told
+    assert "cases.jsonl, pictures/, labels/: a folder for each cohort below ~/.cache/radbench/phantom" in told
+    assert 'Answer with a JSON list of {"label": name, "box": [x0, y0, x1, y1]}' in told  # as it is sent
+    radbench("doctor", cwd=tmp_path, home=tmp_path)
+    assert list(tmp_path.rglob("*phantom*")) == []
+
+
+def test_an_unusable_home_stops_nobody_who_only_asks(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = radbench("doctor", cwd=tmp_path, home=tmp_path / "file")
+    assert done.returncode == 0, done.stderr
+    assert f"the phantom cohort cannot be written to {tmp_path / 'file'}" in done.stdout
+    run = radbench("run", "-m", "constant:yes", "-t", "phantom/vqa", cwd=tmp_path, home=tmp_path / "file")
+    assert run.returncode == Exit.FAILED
+    assert f"the phantom cohort cannot be written to {tmp_path / 'file'}" in run.stderr
+    assert "XDG_CACHE_HOME" in run.stderr
+
+
+def test_lists_fit_a_screen_and_json_has_all(tmp_path: Path) -> None:
+    for arguments in (["list", "tasks"], ["list", "metrics"], ["list", "suites"], ["data", "list"]):
+        assert max(map(len, radbench(*arguments, cwd=tmp_path).stdout.splitlines())) <= 140, arguments
+    tasks = json.loads(radbench("list", "tasks", "--json", cwd=tmp_path).stdout)
+    assert next(t for t in tasks if t["task"] == "phantom/modality")["metrics"] == "accuracy, f1-macro"
+    suites = json.loads(radbench("list", "suites", "--json", cwd=tmp_path).stdout)
+    assert next(s for s in suites if s["suite"] == "open")["groups"] == "open/diagnosis"
+    counted = radbench("list", "suites", cwd=tmp_path).stdout.splitlines()
+    assert next(line for line in counted if line.startswith("radbench ")).split()[2] == "5"
+
+
+class Listed:
+    """A reader of as many samples as given a split, their pictures below a folder."""
+
+    def __init__(self, folder: Path, splits: dict[str, int]) -> None:
+        self._folder, self._splits = folder, splits
+
+    def samples(self, split: str) -> Iterator[Sample]:
+        if split not in self._splits:
+            raise DataError(f"no split '{split}'")
+        for i in range(self._splits[split]):
+            yield Sample(f"{i}", None, {"answer": Text(("yes",))}, (Image(str(self._folder / f"{split}{i}.png")),))
+
+    def fingerprint(self) -> str:
+        return ""
+
+
+READY = {
+    "all there": ({"test": 40, "train": 3}, 40, 3, "ready"),
+    "the first alone is there": ({"test": 40, "train": 3}, 1, 3, "7 of 8 picture files looked at in split 'test' are missing"),
+    "a late one is missing": ({"test": 21, "train": 3}, 20, 3, "1 of 7 picture files looked at in split 'test' are missing"),
+    "no such pool": ({"test": 3}, 3, 0, "ready; knn and majority lack split 'train'"),
+    "an empty pool": ({"test": 3, "train": 0}, 3, 0, "ready; knn and majority: no sample in split 'train'"),
+    "a pool without pictures": (
+        {"test": 3, "train": 2}, 3, 0, "ready; knn and majority: 2 of 2 picture files looked at in split 'train' are missing",
+    ),
+    "nothing": ({"test": 0}, 0, 0, "no sample in split 'test'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", READY)
+def test_ready_means_that_pictures_beyond_the_first_are_there(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from radbench.cli import catalogue
+
+    splits, tests, trains, expected = READY[case]
+    for name in (*(f"test{i}" for i in range(tests)), *(f"train{i}" for i in range(trains))):
+        (tmp_path / f"{name}.png").touch()
+    monkeypatch.setattr(Dataset, "open", lambda *_: Listed(tmp_path, splits))
+    dataset = Dataset("toy", Lazy("nowhere:Reader"), "open", "CC0", "nowhere")
+    task = Task("test/toy", 1, "toy", dataset, "test", ("?",), ("exact-match",), support="train")
+    found = catalogue._readiness(task, DataLocations())
+    assert found.removesuffix("  ->  radbench data check toy") == expected
+
+
+def test_a_missing_companion_and_an_unreadable_file_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from radbench.cli import catalogue
+
+    def unreadable(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/data/p10/secret.csv")
+
+    pictures = Dataset("jpg", Lazy("nowhere:Reader"), "credentialed", "-", "an account", "jpg")
+    dataset = Dataset("toy", Lazy("nowhere:Reader"), "credentialed", "-", "-", companions={"images": pictures})
+    task = Task("test/toy", 1, "toy", dataset, "test", ("?",), ("exact-match",))
+    state = catalogue._readiness(task, DataLocations(tmp_path))
+    assert state == f"needs jpg: not at {tmp_path / 'jpg'}  ->  radbench data check jpg; from: an account"
+    (tmp_path / "jpg").mkdir()
+    monkeypatch.setattr(Dataset, "open", unreadable)
+    state = catalogue._readiness(task, DataLocations(tmp_path))
+    assert state == "a file: Permission denied  ->  radbench data check toy"  # names of restricted files can identify
 
 
 def test_init_writes_a_task_that_runs(tmp_path: Path) -> None:

@@ -25,14 +25,14 @@ from PIL import ImageDraw, ImageFont, PngImagePlugin
 
 from radbench.care import hub, manifest
 from radbench.care.checkup import CheckOptions, sample_images
-from radbench.care.inventory import datasets, forms, splits
+from radbench.care.inventory import datasets, forms, splits, variants
 from radbench.care.leakage import Leakage, leakage, task_leakage
 from radbench.care.privacy import TEXT, UNREADABLE, Concern, outgoing_check
 from radbench.care.similar import chosen, look, near
 from radbench.cli import data as command
 from radbench.errors import ConfigError, DataError
 from radbench.records import Image, Labels, Mask, Sample, Text
-from radbench.task import LEAVE_ONE_CLUSTER_OUT, DataLocations, Dataset, Lazy, Task
+from radbench.task import LEAVE_ONE_CLUSTER_OUT, DataLocations, Dataset, Lazy, Option, Task
 
 SECRET = "Zq7Secret"
 LONG = "The heart is of normal size and the mediastinum is not widened. There is no effusion. " * 2
@@ -317,6 +317,45 @@ def test_companions_are_datasets_too() -> None:
     assert list(datasets([task(made("vqa", companions={"images": jpg}))])) == ["jpg", "vqa"]
 
 
+def test_a_size_is_compared_only_where_the_dataset_is_read_its_own_way(
+    installed: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leaky(tmp_path / "toy")
+    toy = made(sizes={"test": 10, "val": 3})
+    installed(task(toy, "own"), task(toy.reading(only="y"), "part"), task(toy.by("other:Reader"), "questions"))
+    command.check(["toy"], [], [str(tmp_path)], OPTIONS, as_json=False)
+    assert capsys.readouterr().out.count("expected about 10 samples") == 3  # nobody knows which is its own
+    monkeypatch.setattr("radbench.tasks.sources.TOY", toy, raising=False)
+    command.check(["toy"], [], [str(tmp_path)], OPTIONS, as_json=False)
+    out = capsys.readouterr().out
+    assert "warning  own: split test: expected about 10 samples, found 6" in out
+    assert out.count("expected about") == 1
+    assert [f.splits for f in forms([task(toy), task(toy.reading(only="y"))], "toy")] == [
+        {"test": True, "val": False, "train": False}, {"train": False, "test": True},
+    ]  # fmt: skip
+
+
+def test_a_dataset_behind_an_option_is_listed_checked_and_fetched(
+    installed: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leaky(tmp_path / "other")
+    copy = Option("copy", "toy", "two copies", to="task", changes={"other": {"dataset": made("other", hub=("org/o",))}})
+    installed(task(made(), options=(copy,)), task(made("third"), "test/third"))
+    command.list_datasets(as_json=True)
+    rows = {r["dataset"]: r["tasks"] for r in json.loads(capsys.readouterr().out)}
+    assert rows == {"toy": ["test/toy"], "third": ["test/third"], "other": ["test/toy:copy=other"]}
+    assert command.check([], [], [str(tmp_path)], OPTIONS, as_json=False) == 0
+    assert f"other    open    {tmp_path / 'other'}" in capsys.readouterr().out
+    assert command.check(["other"], [], [str(tmp_path)], OPTIONS, as_json=True) == 0
+    (report,) = json.loads(capsys.readouterr().out)
+    assert report["forms"][0]["tasks"] == ["test/toy:copy=other"]
+    fetched = []
+    monkeypatch.setattr(hub, "fetch", lambda dataset, *_: fetched.append(dataset.name))
+    command.fetch(["other"], str(tmp_path), None)
+    assert fetched == ["other"]
+    assert [t.spec for t in variants([task(made(), options=(copy,))])] == ["test/toy", "test/toy:copy=other"]
+
+
 # --- manifest ---
 
 
@@ -391,6 +430,73 @@ def test_a_dataset_of_one_file_and_many_files(folder: Path, tmp_path: Path) -> N
         (many / str(i)).write_text(str(i))
     known = manifest.write(many, tmp_path / "n.json", "toy", "open")
     assert all(known.files[str(i)].sha256 == sha256(str(i).encode()).hexdigest() for i in range(600))
+
+
+def test_a_manifest_is_of_a_folder(
+    installed: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in ("a", "b"):
+        leaky(tmp_path / place / "toy")
+    (tmp_path / "b" / "toy" / "train0.png").unlink()
+    installed(task(made()))
+    write, verify = replace(OPTIONS, write=True), replace(OPTIONS, verify=True)
+    assert command.check(["toy"], [], [str(tmp_path / "a")], write, as_json=False) == 0
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    assert command.check(["toy"], [], [str(tmp_path / "link")], verify, as_json=False) == 0
+    capsys.readouterr()
+    command.check(["toy"], [], [str(tmp_path / "b")], OPTIONS, as_json=False)
+    out = capsys.readouterr().out
+    assert f"manifest  is of {tmp_path / 'a' / 'toy'}, so that nothing is compared" in out
+    assert "manifest: 1 files missing" not in out
+    assert command.check(["toy"], [], [str(tmp_path / "b")], verify, as_json=True) == 1
+    (report,) = json.loads(capsys.readouterr().out)
+    assert f"--verify: the manifest is of {tmp_path / 'a' / 'toy'}" in report["errors"]
+    assert report["manifest"]["of another folder"] == str(tmp_path / "a" / "toy")
+    named = replace(verify, manifest=manifest.default_path("toy"))
+    assert command.check(["toy"], [], [str(tmp_path / "b")], named, as_json=False) == 1
+    assert "manifest: 1 files missing: train0.png" in capsys.readouterr().out
+
+
+def test_a_manifest_of_an_earlier_version_is_compared(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    manifest.write(folder, path, "toy", "open")
+    content = json.loads(path.read_text())
+    assert content.pop("root") == str(folder)
+    path.write_text(json.dumps(content))
+    assert manifest.load(path).root == ""
+    assert manifest.compare(folder, path, manifest.load(path), hashing=True).same
+
+
+@pytest.mark.parametrize("asked", ["write", "verify"])
+def test_a_manifest_that_cannot_be_is_a_failure(
+    asked: str, installed: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = replace(OPTIONS, **{asked: True})
+    installed(task(made()))
+    assert command.check(["toy"], [], [str(tmp_path)], options, as_json=False) == 1
+    assert "the dataset is absent" in capsys.readouterr().out
+    leaky(tmp_path / "toy")
+    installed(task(made(folder=None)))
+    reader = Rows(tmp_path / "toy")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Dataset, "open", lambda *_: reader)
+        assert command.check(["toy"], [], [], options, as_json=False) == 1
+        assert "the dataset has no folder of its own" in capsys.readouterr().out
+        assert command.check(["toy"], [], [], OPTIONS, as_json=False) == 0
+
+
+def test_a_manifest_that_cannot_be_written_is_told_before_anything_is_hashed(
+    installed: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaky(tmp_path / "toy")
+    installed(task(made()))
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(manifest, "_hashed", None)
+    assert command.check(["toy"], [], [str(tmp_path)], OPTIONS, as_json=False) == 0  # reading says there is none
+    with pytest.raises(DataError, match=f"cannot be written to {tmp_path / 'file'}") as error:
+        command.check(["toy"], [], [str(tmp_path)], replace(OPTIONS, write=True), as_json=False)
+    assert "XDG_CACHE_HOME" in error.value.remedy
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "files": {"a": [1]}}', "\x00"])
@@ -644,6 +750,16 @@ def test_what_cannot_be_fetched_says_what_to_do(installed: Callable[..., None]) 
         command.fetch(["a", "b"], "", "o/c")
 
 
+def test_what_ships_in_packages_or_is_made_is_not_fetched(
+    installed: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed(task(made(folder=None, source="radbench itself, which makes it on first use")))
+    assert command.fetch(["toy"], "", None) == 0
+    assert (
+        capsys.readouterr().out == "toy: nothing to fetch; it comes from radbench itself, which makes it on first use\n"
+    )
+
+
 @pytest.mark.parametrize("name", ["offline", "gone", "invalid"])
 def test_without_network_there_is_one_clear_error(
     name: str, installed: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -760,7 +876,7 @@ def test_a_screen_about_an_open_dataset(
     for part in (
         f"found     {tmp_path / 'toy'}", "test         6        10         6      6        0  yes 2, no 2",
         "none; radbench data check toy --write-manifest", "6 pictures of the evaluated splits looked at",
-        "warning  split test: expected about 10 samples, found 6",
+        "warning  test/toy: split test: expected about 10 samples, found 6",
         f"warning  2 of 6 samples of test: same picture in train, e.g. t1{SECRET} <- a1{SECRET}",
     ):  # fmt: skip
         assert part in out

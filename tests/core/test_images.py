@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -181,6 +182,35 @@ def test_npz_members(tmp_path: Path) -> None:
     np.savez(tmp_path / "o.npz", evil=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ImageError, match="without Python objects"):
         Image(str(tmp_path / "o.npz"), member="evil").load()
+
+
+def written_npz(path: Path, shape: tuple[int, ...], body: bytes) -> Path:
+    """An npz whose array ``mask`` declares ``shape`` of bytes and holds ``body``."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("mask.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(member, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        member.write(body)
+    return path
+
+
+def test_an_npz_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("radbench.images.cache._SMALL_BYTES", 1 << 20)
+    small = written_npz(tmp_path / "small.npz", (1000, 1000), bytes(1_000_000))
+    assert decoding.decode_labels(Image(str(small))).shape == (1000, 1000)  # an empty mask shrinks as much
+    real = written_npz(tmp_path / "real.npz", (2, 1000, 1000), np.random.default_rng(0).bytes(2_000_000))
+    assert Image(str(real), member="mask", frame=1).load().size == (1000, 1000)
+    blank = written_npz(tmp_path / "blank.npz", (2, 1000, 1000), bytes(2_000_000))
+    liar = written_npz(tmp_path / "liar.npz", (1000, 1000, 1000, 2), bytes(100))
+    vast = written_npz(tmp_path / "vast.npz", (10**6, 10**6), bytes(100))
+
+    def unpacked(*_: object, **__: object) -> None:
+        raise AssertionError("the array was read")
+
+    monkeypatch.setattr("numpy.lib.format.read_array", unpacked)
+    for path, message in ((blank, "2,000,000 values.*bomb"), (liar, "bomb"), (vast, "1,000,000,000,000 bytes")):
+        with pytest.raises(ImageError, match=message):
+            decoding.decode_labels(Image(str(path)))
+        with pytest.raises(ImageError, match=message):
+            Image(str(path), member="mask", frame=0).load()
 
 
 def test_real_volumes_match_their_masks(shared: Path) -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -39,6 +38,7 @@ _LISTED = {
     "vindr-mammo": ("radfm-diagnosis", "vindr-mammo"),
     "vindr-pcxr": ("radfm-diagnosis", "vindr-pcxr"),
     "vindr-spinexr": ("radfm-diagnosis", "vindr-spinexr"),
+    "pmc-case-report": ("radfm-questions", "pictures"),
     "pmc-vqa": ("radfm-questions", "pictures"),
     "vqa-rad": ("radfm-questions", "pictures"),
     "slake": ("radfm-questions", "pictures"),
@@ -93,11 +93,3 @@ def data_for(root: Path, task: Task) -> list[str]:
     own = listed(root, dataset) if "lists" in dataset.companions else place(root, dataset)
     companions = [f"{other.name}={place(root, other, companion=True)}" for other in dataset.companions.values()]
     return [f"{dataset.name}={own}", *companions]
-
-
-if __name__ == "__main__":
-    from radbench.registry import all_tasks
-
-    for each in all_tasks().values():
-        if each.published:
-            print(each.name, *data_for(Path(sys.argv[1]), each))

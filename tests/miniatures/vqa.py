@@ -374,6 +374,7 @@ def radfm_questions(root: Path) -> None:
         _csv(root / f"lists/vqarad_{split}.csv", rad)
         _csv(root / f"lists/slakevqa_{split}.csv", slake_rows)
         _csv(root / f"lists/casa_report_{split}.csv", _case_rows(start))
+        _csv(root / f"lists/filtered_case_report_{split}.csv", _case_rows(start)[:3])
     for i in range(8):
         png(root / f"pictures/pmc/PMC000000{i // 2}_Fig{i}.png", i)  # saved again as PNG
     for i in range(6):

@@ -7,6 +7,7 @@ task's parser as a model's would be.
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import zlib
 from collections import Counter
@@ -23,6 +24,7 @@ from radbench.model_adapters.baselines import target_answer
 from radbench.tasks.phantom import cohort as writer
 from radbench.tasks.phantom.reader import Phantom
 from radbench.tasks.phantom.samples import KINDS
+from radbench.tasks.phantom.sampling import sample_cohort
 from radbench.tasks.phantom.tasks import TASKS
 
 import radbench
@@ -322,22 +324,27 @@ def test_the_fingerprint_follows_kind_options_and_cases(cohort: Path, tmp_path: 
     assert first != Phantom(tmp_path, kind="vqa").fingerprint()
 
 
-def test_the_cache_is_written_once_by_whoever_comes_first(
-    cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def cache(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """An empty cache below ``tmp_path / "radbench" / "phantom"``; the arguments of every cohort "made" in it, a copy."""
     calls = []
 
     def write(folder: Path, **options: Any) -> None:
         calls.append(options)
-        folder.mkdir()
-        (folder / "cases.jsonl").write_text("\n".join(_lines(cohort)) + "\n")
+        shutil.copytree(cohort, folder)
 
     monkeypatch.setattr(writer, "write_cohort", write)
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return calls
+
+
+def test_the_cache_is_written_once_by_whoever_comes_first(
+    cache: list[dict[str, Any]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     counts: list[int] = []
     threads = [
         threading.Thread(
-            target=lambda: counts.append(len(list(Phantom(kind="modality", cases=50, seed=3).samples("test"))))
+            target=lambda: counts.append(len(list(Phantom(kind="modality", cases=CASES, seed=3).samples("test"))))
         )
         for _ in range(4)
     ]
@@ -345,8 +352,99 @@ def test_the_cache_is_written_once_by_whoever_comes_first(
         thread.start()
     for thread in threads:
         thread.join()
-    assert calls == [{"seed": 3, "cases": 50, "size": 128, "difficulty": 0.3}]
+    assert cache == [{"seed": 3, "cases": CASES, "size": 128, "difficulty": 0.3}]
     assert len(counts) == 4
     assert len(set(counts)) == 1
-    Phantom(kind="modality", cases=50, seed=4).fingerprint()
-    assert [c["seed"] for c in calls] == [3, 4]
+    (said,) = [r for r in caplog.records if r.levelname == "WARNING"]  # shown without any set-up of logging
+    assert str(tmp_path / "radbench" / "phantom") in said.getMessage()
+    Phantom(kind="modality", cases=CASES, seed=4).fingerprint()
+    assert [c["seed"] for c in cache] == [3, 4]
+    assert sorted(p.name for p in (tmp_path / "radbench" / "phantom").iterdir()) == [
+        f"v1-seed{seed}-cases{CASES}-size128-difficulty0.3" for seed in (3, 4)
+    ]
+
+
+def test_leftovers_of_a_process_that_was_killed_go(cache: list[dict[str, Any]], tmp_path: Path) -> None:
+    name = f"v1-seed0-cases{CASES}-size128-difficulty0.3"
+    place = tmp_path / "radbench" / "phantom"
+    for stale in (f"{name}.part", f".{name}.part-abc", name):
+        (place / stale / "pictures").mkdir(parents=True)
+    (place / f"{name}.lock").touch()
+    assert list(Phantom(kind="modality", cases=CASES).samples("test"))
+    assert [p.name for p in place.iterdir()] == [name]
+
+
+def test_telling_writes_nothing(cache: list[dict[str, Any]], cohort: Path, tmp_path: Path) -> None:
+    phantom = Phantom(kind="vqa", cases=CASES)
+    assert str(phantom.on_first_use).startswith("made on first use (about 10 s, 14 MB)")
+    assert list(tmp_path.iterdir()) == []
+    phantom.fingerprint()
+    assert phantom.on_first_use is None
+    assert Phantom(cohort, kind="vqa").on_first_use is None
+
+
+@pytest.mark.parametrize("damage", ["picture", "labels", "line", "cut", "half a line"])
+def test_a_damaged_cohort_of_the_cache_says_what_to_delete(
+    damage: str, cache: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    folder = Phantom(kind="modality", cases=CASES).root
+    lines = list(_lines(folder))
+    picture = json.loads(lines[-1])["pictures"][0]
+    if damage in ("picture", "labels"):
+        gone = folder / str(picture["path" if damage == "picture" else "labels"])
+        shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    broken = {"line": [*lines[:-1], "{}"], "cut": lines[:-1], "half a line": [*lines[:-1], lines[-1][:50]]}
+    (folder / "cases.jsonl").write_text("\n".join(broken.get(damage, lines)) + "\n")
+    with pytest.raises(DataError) as error:
+        list(Phantom(kind="modality", cases=CASES).samples("test"))
+    assert error.value.remedy == f"delete {folder}; it is made again"
+    shutil.rmtree(folder)
+    assert list(Phantom(kind="modality", cases=CASES).samples("test"))
+
+
+WRONG = [
+    ("cases", 0, "13 to 100,000"), ("cases", "abc", "13 to 100,000"), ("cases", -5, "13 to 100,000"),
+    ("cases", 1, "13 to 100,000"), ("cases", 2.5, "13 to 100,000"), ("cases", True, "13 to 100,000"),
+    ("cases", 1e9, "13 to 100,000"), ("cases", 100_001, "13 to 100,000"), ("size", 7, "32 to 512, a multiple of 8"),
+    ("size", 64.5, "32 to 512"), ("size", 100_000, "32 to 512"), ("size", 520, "32 to 512"), ("size", 36, "multiple of 8"),
+    ("difficulty", 2, "from 0 to 1"), ("difficulty", -0.1, "from 0 to 1"), ("difficulty", "x", "from 0 to 1"),
+    ("difficulty", float("nan"), "from 0 to 1"), ("difficulty", True, "from 0 to 1"), ("seed", -1, "whole number from 0"),
+    ("seed", "x", "whole number from 0"), ("seed", 2**32, "whole number from 0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), WRONG)
+def test_an_option_no_cohort_can_have_is_refused_before_anything_is_written(
+    name: str, value: Any, expected: str, cache: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        Phantom(kind="vqa", **{name: value})
+    assert f"{name} is {value!r}, expected a" in error.value.message
+    assert expected in error.value.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_fewest_cases_and_the_ends_of_the_ranges_are_taken() -> None:
+    for options in (
+        {"cases": 13},
+        {"cases": 100_000},
+        {"size": 32},
+        {"size": 512},
+        {"difficulty": 0},
+        {"difficulty": 1.0},
+    ):
+        Phantom(kind="vqa", **options)  # type: ignore[arg-type]
+    assert len(sample_cohort(cases=13)) == 13
+    with pytest.raises(ValueError, match="at least 13"):
+        sample_cohort(cases=12)
+
+
+def test_a_cache_that_cannot_be_written_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    place = tmp_path / "file" / "radbench" / "phantom"
+    for use in (lambda p: p.fingerprint(), lambda p: list(p.samples("test")), lambda p: p.on_first_use):
+        with pytest.raises(DataError, match=f"cannot be written to {place}") as error:
+            use(Phantom(kind="vqa"))
+        assert "XDG_CACHE_HOME" in error.value.remedy
+        assert "--data phantom=FOLDER" in error.value.remedy

@@ -247,7 +247,7 @@ def rewrite(path: Path, change: Callable[[str], str]) -> None:
             r"split\.csv\.gz, line 2: split is <str of length 8, not shown: credentialed data>",
         ),
         ("split", "10000011", "patient", r"split\.csv\.gz, line 2: an id is <str of length 7"),
-        ("split", "dicom_id", "image", r"split\.csv\.gz, line 2: no column 'dicom_id'; it has image, study_id"),
+        ("split", "dicom_id", "image", r"split\.csv\.gz, line 2: no column 'dicom_id' among its 4; it has image, study_id"),
         ("metadata", "ViewPosition", "View", r"metadata\.csv\.gz, line 2: no column 'ViewPosition'"),
     ],
 )
@@ -591,7 +591,7 @@ def test_private_studies(built: Build) -> None:
         (",test,", ",exam,", r"reports\.csv, line 6: split is <str of length 4, not shown: private data>, expected train"),
         ("mammo-1,", "mammo-0,", r"reports\.csv, line 3: study_id is <str of length 7.* an id that stands in no earlier line"),
         ("L CC;L MLO;R CC;R MLO", "L CC;R CC", r"reports\.csv, line 2: views is <str of length 9.*expected 4 views"),
-        ("findings", "report", r"reports\.csv, line 2: no column 'findings'; it has study_id, images, report"),
+        ("findings", "report", r"reports\.csv, line 2: no column 'findings' among its 6; it has study_id, images, report"),
         ("0/L_CC.dcm;0/L_MLO.dcm;0/R_CC.dcm;0/R_MLO.dcm", " ; ", r"line 2: images is <str of length 3.*paths joined by ';'"),
     ],
 )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from radbench.tasks.readers.sectioning import METHODS, NAMES, Sections, one_line, section_name, sections
+from radbench.tasks.readers.sectioning import METHODS, NAMES, Sections, mit_name, one_line, section_name, sections
 
 from radbench.errors import ConfigError
 
@@ -97,6 +97,34 @@ def test_sections_written_in_the_usual_form_come_back(method: str, parts: list[t
 )  # fmt: skip
 def test_header_names(header: str, name: str) -> None:
     assert section_name(header) == name
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("CHEST, LORDOTIC VIEW", "findings"), ("CHEST WITH NIPPLE MARKERS", "findings"),
+        ("AP PORTABLE CHEST (NIGHT)", "findings"),
+        ("PA AND LATERAL CHEST FILM DATED", "findings"), ("LEFT RIBS, BONE WINDOW", "findings"), ("TWO VIEWS", "findings"),
+        ("CHEST FINDINGS AND IMPRESSION", "impression"), ("FINDINGS IN COMPARISON", "findings"),
+        ("CHEST COMPARISON", "comparison"),
+        ("PAST MEDICAL HISTORY", "history"), ("EXAM", "examination"), ("REASON FOR EXAM", "indication"), ("FINIDNGS", "findings"),
+        ("PFI", "history"), ("INDICATIONS", "indications"), ("INDICATON", "indicaton"), ("TWO VIEW", "two view"),
+        ("CHEST TECHNIQUE", "findings"), ("CONCLUSIONS", "conclusions"), ("WET READ", "wet read"),
+    ],
+)  # fmt: skip
+def test_header_names_of_the_mit_parser(header: str, name: str) -> None:
+    """Whole headers first, then a main word anywhere, then a word about the film; nothing by resemblance."""
+    assert mit_name(header) == name
+
+
+def test_below_a_header_that_stands_alone_the_mit_parser_skips_a_line() -> None:
+    text = " CHEST, LORDOTIC VIEW:\n INDICATION: Cough.\n COMPARISON:  None.\n NIPPLE MARKERS, CHEST: \n FINDINGS:  Clear.\n"
+    for ends in (text, text.replace("\n", "\r\n")):
+        assert found(sections(ends, "mit")) == {"findings": "Clear.", "comparison": "None."}
+    alone = " CHEST, LORDOTIC VIEW:\n INDICATION: Cough.\n"
+    assert found(sections(alone, "mit")) == {"findings": "INDICATION: Cough."}
+    empty = " COMPARISON:  None.\n \n Lungs are clear.\n IMPRESSION: \n"
+    assert found(sections(empty, "mit")) == {"comparison": "None.", "last_paragraph": "Lungs are clear."}
 
 
 def test_the_rest_holds_what_is_in_no_section() -> None:

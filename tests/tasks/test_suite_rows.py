@@ -60,9 +60,15 @@ def test_a_row_reads_renders_parses_and_scores(row: str, official: Path, tmp_pat
         assert not entry["failures"], entry["failures"]
         assert not entry["broken"], entry["broken"]
         assert set(entry["metrics"]) | set(entry["unavailable"]) == set(task.metrics)
-        undefined = {name for name, metric in entry["metrics"].items() if metric["value"] is None}
+        undefined = {name.partition(":")[0] for name, metric in entry["metrics"].items() if metric["value"] is None}
         # No yes/no question or no medical term among a dozen made-up answers: nothing to average.
-        assert undefined <= {"vqa-closed-accuracy", "vqa-open-recall", "vqa-open-accuracy", "umls-precision", "umls-recall"}
+        assert undefined <= {
+            "vqa-closed-accuracy",
+            "vqa-open-recall",
+            "vqa-open-accuracy",
+            "umls-precision",
+            "umls-recall",
+        }
         _record(row, task, len(samples), entry)
 
 
@@ -114,6 +120,8 @@ def test_options_are_those_of_reader_and_parser(official: Path) -> None:
 
     for task in TASKS.values():
         for option in task.options:
+            if option.to == "names":
+                continue  # a file: has a test of its own
             if option.to != "task":
                 target = task.dataset.reader if option.to == "reader" else task.parser
                 signature = inspect.signature(target.resolve())
@@ -137,3 +145,65 @@ def test_metrics_and_parsers_of_every_task_exist() -> None:
         for metric in task.metrics:
             find_metric(metric)
     assert find_model("oracle:form=text").fingerprint()["form"] == "text"
+
+
+def test_a_file_of_names_is_the_closed_set(official: Path, tmp_path: Path) -> None:
+    """MedInterp scores 33 of the findings without naming them: one gives the list."""
+    names = tmp_path / "names.txt"
+    names.write_text("lung opacity\npleural effusion\n\n", encoding="utf-8")
+    for name in ("classification/chest-imagenome", "detection/pathology"):
+        task = TASKS[f"medinterp/{name}"].with_options({"names": str(names)})
+        assert task.choices == ("lung opacity", "pleural effusion")
+        data = data_for(official, task)
+        run = radbench.evaluate("oracle:form=text", f"{task.name}:names={names}", data=data, out=tmp_path / name)
+        entry = run.results["tasks"][task.name]  # type: ignore[index]
+        assert entry["metrics"][task.metrics[0]]["value"] == pytest.approx(1)
+    with pytest.raises(radbench.RadbenchError, match="no file of names"):
+        TASKS["medinterp/detection/pathology"].with_options({"names": str(tmp_path / "none.txt")})
+
+
+@pytest.mark.parametrize(
+    "name", sorted(n for n, t in TASKS.items() if any("metrics" in c for o in t.options for c in o.changes.values()))
+)
+def test_other_metrics_of_an_option_score_too(name: str, official: Path, tmp_path: Path) -> None:
+    for option in TASKS[name].options:
+        for value, changes in option.changes.items():
+            if "metrics" in changes:
+                task = TASKS[name].with_options({option.name: value})
+                run = radbench.evaluate(
+                    "oracle", task.spec, data=data_for(official, task), out=tmp_path / option.name, resamples=5
+                )
+                entry = run.results["tasks"][name]  # type: ignore[index]
+                assert not entry["broken"] and entry["metrics"], entry["broken"]
+
+
+def test_one_unreadable_task_does_not_stop_the_others(official: Path, tmp_path: Path) -> None:
+    """A row that is wrong far down in one table: the other tasks are answered and scored, the run is incomplete."""
+    import shutil
+
+    data = tmp_path / "data"
+    for name in ("vqa-rad", "slake", "pmc-vqa"):
+        task = TASKS[f"radbench/vqa/{name}"]
+        shutil.copytree(Path(data_for(official, task)[0].partition("=")[2]), data / name)
+    table = data / "pmc-vqa" / "test.csv"
+    table.write_text(table.read_text(encoding="utf-8") + "too,few\n", encoding="utf-8")
+    for model in ("constant:yes", "oracle"):
+        run = radbench.evaluate(model, "radbench/vqa/*", data=data, out=tmp_path / model.partition(":")[0])
+        results = run.results
+        assert results is not None
+        assert {"radbench/vqa/slake", "radbench/vqa/vqa-rad"} == results["tasks"].keys()
+        told = {**results["unreadable"], **results["skipped"]}["radbench/vqa/pmc-vqa"]
+        assert "test.csv, line" in told and "2 columns" in told
+    assert not radbench.evaluate("constant:yes", "radbench/vqa/*", data=data, out=tmp_path / "constant").results[
+        "complete"
+    ]  # type: ignore[index]
+
+
+def test_a_model_that_learns_passes_over_tasks_without_support(official: Path, tmp_path: Path) -> None:
+    external, own = TASKS["medinterp/vqa/iux-ray"], TASKS["medinterp/vqa/medical-diff-vqa"]
+    data = [*data_for(official, external), *data_for(official, own)]
+    run = radbench.evaluate("knn:k=1", "medinterp/vqa/*", data=data, out=tmp_path / "run", resamples=5)
+    assert run.results is not None and list(run.results["tasks"]) == [own.name]
+    assert "no support split" in run.results["skipped"][external.name]
+    with pytest.raises(radbench.RadbenchError, match="no support split"):
+        radbench.evaluate("knn:k=1", external.name, data=data, out=tmp_path / "named")

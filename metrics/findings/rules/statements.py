@@ -32,7 +32,9 @@ _STATE = re.compile(
     r"|(?P<same>stable|unchanged|similar|obscured|accentuated|magnified))\b"
 )
 _BORDERLINE = re.compile(r"\bborderline\b[\w -]{0,20}$")
-_NOT = re.compile(r"\b(?:no|not|without|nor|neither|never|negative for|free of)\b(?: [\w-]+){0,4}(?:(?: [\w-]+){0,3} or)? *$")
+_NOT = re.compile(
+    r"\b(?:no|not|without|nor|neither|never|negative for|free of)\b(?: [\w-]+){0,4}(?:(?: [\w-]+){0,3} or)? *$"
+)
 _MAYBE = re.compile(
     r"\b(?:possibl[ey]|probabl[ey]|likely|questionabl[ey]|suspected|may|might|could|suggest\w*|question)\b(?: [\w-]+){0,4} *$"
 )
