@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from miniatures import data_for
-
 from radbench.registry import all_tasks
 
 if __name__ == "__main__":

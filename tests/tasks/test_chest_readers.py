@@ -178,7 +178,7 @@ def test_options_change_the_fingerprint(made: Folders) -> None:
             {"split_from": "imagenome"}, {"unmentioned": "negative"}, {"seed": 1},
         )),
         *(DiffVqa(made["medical-diff-vqa"], images=mimic, **o).fingerprint() for o in (
-            {}, {"kind": "other"}, {"both": False}, {"study_images": "all"}, {"most": 1}
+            {}, {"kind": "other"}, {"both": False}, {"study_images": "all"}, {"most": 1}, {"reference": "difference"}
         )),
         *(CheXpert(chexpert, **o).fingerprint() for o in ({}, {"level": "image"}, {"uncertain": "positive"}, {"mapping": {}})),
         *(CheXmask(made["chexmask"], images=mimic, **o).fingerprint() for o in ({}, {"organs": ("heart",)}, {"min_dice_rca": 0})),
@@ -336,12 +336,16 @@ def test_which_questions_come_with_the_reference(made: Folders) -> None:
     assert images(kind="other") == {"1"}
     assert images(kind="other", both=True) == {"2"}
     assert images(both=False) == {"1"}
+    assert images(reference="difference") == {"1", "2"}
+    assert images(kind="difference", reference="difference") == {"2"}
     assert images(study_images="all") == {"3"}
     assert images(study_images="all", most=1) == {"2"}
     view = next(s for s in DiffVqa(folder, images=mimic).samples("test") if s.strata["question_type"] == "view")
     assert (view.slots["question"], view.slots["question_lower"]) == ("is this PA view?", "is this pa view?")
     with pytest.raises(ConfigError, match="kind is 'differences'"):
         DiffVqa(folder, images=mimic, kind="differences")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="reference is 'none'"):
+        DiffVqa(folder, images=mimic, reference="none")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -383,7 +387,8 @@ def test_iu_xray_questions_take_the_first_frontal_picture(made: Folders) -> None
 def test_iu_xray_questions_of_a_study_without_pictures(mini: Make) -> None:
     folder, pictures = mini("iux-vqa"), mini("iu-xray:kaggle-asked")
     rewrite(pictures / "indiana_projections.csv", lambda rows: rows.pop())
-    clear_error(IuxVqa(folder, images=pictures).samples("all"), "iux_questions.csv, line 8: uid '3' is not in")
+    fault = "iux_questions.csv, line 8: uid <str of length 1, not shown: on-request data> is not in"
+    clear_error(IuxVqa(folder, images=pictures).samples("all"), fault)
     (folder / "second.csv").write_text("study_id\n")
     with pytest.raises(DataError, match="2 CSV files, expected one"):
         IuxVqa(folder, images=pictures)
@@ -403,15 +408,35 @@ def test_findings_are_positive_where_any_region_says_so(made: Folders) -> None:
     first, second = reader.samples("test")
     assert (first.id, first.cluster) == (FRONTAL[0].dicom, "10000001")
     assert first.targets["answer"] == Labels(("lung opacity",))
-    assert first.choices == ("enlarged cardiac silhouette", "lung opacity", "pneumothorax")
-    assert first.slots["context"] == "Age:60-70.\nGender:F."
+    assert first.targets["mentioned"] == Labels(("enlarged cardiac silhouette", "lung opacity", "pneumothorax"))
+    assert first.slots["context"] == "Age:60-70.\nGender:F.\n"
     assert first.strata == {"view": "PA", "gender": "F", "age": "60-70", "findings": "1"}
     assert second.targets["answer"] == Labels(("lung opacity", "pleural effusion"))
     every = next(SceneGraphs(made["chest-imagenome"], images=mimic, unmentioned="negative").samples("test"))
-    assert every.choices == FINDINGS
-    assert every.targets == first.targets
+    assert every.targets == {"answer": first.targets["answer"], "mentioned": Labels(FINDINGS)}
     few = SceneGraphs(made["chest-imagenome"], images=mimic, names=("scoliosis", "pleural effusion"))
     assert [s.targets["answer"] for s in few.samples("test")] == [Labels(("pleural effusion",))]
+
+
+@pytest.mark.parametrize("unmentioned", ["left-out", "negative"])
+def test_what_the_report_mentions_is_in_no_request(unmentioned: Any, made: Folders) -> None:
+    """Two pictures that mention different findings are asked the same."""
+    reader = SceneGraphs(made["chest-imagenome"], images=made["mimic-cxr-jpg:annotated"], unmentioned=unmentioned)
+    first, second = reader.samples("test")
+    assert first.choices == second.choices == ()
+    told = [{k: v for k, v in s.slots.items() if k in ("age", "gender", "context")} for s in (first, second)]
+    assert [dict(s.slots) for s in (first, second)] == told
+    assert (first.targets["mentioned"] == second.targets["mentioned"]) == (unmentioned == "negative")
+
+
+def test_boxes_tell_the_size_of_the_picture_they_were_drawn_on(made: Folders) -> None:
+    def frames(images: str, **options: Any) -> list[object]:
+        reader = SceneGraphs(made["chest-imagenome"], images=made[images], task="anatomy", per_query=36, **options)
+        return [s.targets["boxes"].frame for s in reader.samples("test")]  # type: ignore[union-attr]
+
+    assert frames("mimic-cxr-jpg:annotated") == [(s.size[1], s.size[0]) for s in FRONTAL[:2]]
+    assert frames("mimic-cxr-jpg:annotated-from-p10") == [None, None]  # without metadata
+    assert frames("mimic-cxr-jpg:annotated-from-p10", frame="padded") == [(224, 224)] * 2
 
 
 def test_the_gold_sets_pictures_are_avoided(made: Folders, mini: Make) -> None:
@@ -612,6 +637,33 @@ def test_a_size_the_wrong_way_round_is_turned(images: str, made: Folders) -> Non
     assert shapes == {FRONTAL[0].dicom: FRONTAL[0].size, FRONTAL[2].dicom: FRONTAL[2].size}
 
 
+def test_a_size_is_read_from_the_header_of_a_dicom_picture(mini: Make) -> None:
+    from miniatures.pictures import dicom
+
+    mimic = mini("mimic-cxr-jpg:annotated-from-p10")
+    for shot in SHOTS:
+        path = Path(picture_path(mimic, shot.subject, shot.study, shot.dicom))
+        dicom(path.with_suffix(".dcm"), 0, shot.size)
+    for path in mimic.glob("p1?/p*/s*/*.jpg"):
+        path.unlink()
+    reader = CheXmask(mini("chexmask"), images=mimic)
+    shapes = {s.id.partition("|")[0]: s.targets["mask"].shape for s in reader.samples("test")}  # type: ignore[union-attr]
+    assert shapes == {FRONTAL[0].dicom: FRONTAL[0].size, FRONTAL[2].dicom: FRONTAL[2].size}
+
+
+def test_masks_of_unknown_orientation_are_one_error(mini: Make) -> None:
+    folder, mimic = mini("chexmask"), mini("mimic-cxr-jpg:annotated-from-p10")
+    path = Path(picture_path(mimic, FRONTAL[0].subject, FRONTAL[0].study, FRONTAL[0].dicom))
+    path.write_bytes(b"no picture")
+    error = clear_error(
+        CheXmask(folder, images=mimic).samples("test"), "line 3: nothing tells whether the mask is 60 x 50 or 50 x 60"
+    )
+    assert "the metadata table or the pictures" in error.remedy
+    table = folder / "OriginalResolution" / "MIMIC-CXR-JPG.csv"
+    rewrite(table, lambda rows: rows[1].__setitem__(rows[0].index("Height"), "50"))
+    assert next(CheXmask(folder, images=mimic).samples("test")).targets["mask"].shape == (50, 50)  # type: ignore[union-attr]
+
+
 def test_the_external_row_is_cheXperts_validation_set(made: Folders) -> None:
     reader = CheXmask(made["chexmask"], images=made["chexpert"], source="CheXpert", organs=("heart",))
     samples = list(reader.samples("test"))
@@ -681,7 +733,7 @@ def test_chexpert_labels_of_a_study(made: Folders) -> None:
         "Consolidation",
         "Pleural Effusion",
     ]
-    assert first.slots == {"age": "40", "gender": "F", "context": "Age:40.\nGender:F."}
+    assert first.slots == {"age": "40", "gender": "F", "context": "Age:40.\nGender:F.\n"}
     assert [i.view for i in second.images] == ["AP", "Lateral"]
     assert second.strata == {"n_images": "2", "gender": "M"}
 
@@ -793,6 +845,8 @@ def test_nih_boxes_of_a_picture(made: Folders) -> None:
     assert "images_002/images" in second.images[0].path
     half = next(NihBoxes(made["nih-chestxray"], size=512).samples("test")).targets["boxes"].boxes[0]  # type: ignore[union-attr]
     assert (half.x0, half.y1) == pytest.approx((225.08 / 2, (547.02 + 79.19) / 2))
+    frames = [next(NihBoxes(made["nih-chestxray"], size=n).samples("test")).targets["boxes"].frame for n in (1024, 512)]  # type: ignore[union-attr]
+    assert frames == [(1024, 1024), (512, 512)]
     with pytest.raises(ConfigError, match="no boxes of 'Infiltration'"):
         NihBoxes(made["nih-chestxray"], labels=("Infiltration",))
 
@@ -804,7 +858,7 @@ def test_nih_labels_of_a_picture(made: Folders) -> None:
         assert healthy.targets["answer"] == Labels(())
         heart, child, *_ = reader.samples("test")
         assert heart.targets["answer"] == Labels(("Cardiomegaly", "Effusion"))
-        assert heart.slots == {"age": "58", "gender": "M", "context": "Age:58.\nGender:M."}
+        assert heart.slots == {"age": "58", "gender": "M", "context": "Age:58.\nGender:M.\n"}
         assert child.slots["age"] == "13 months"
         assert heart.images[0].path == str(made[name] / folder / "00000001_000.png")
         found = {n for split in ("train", "test") for s in reader.samples(split) for n in s.targets["answer"].names}  # type: ignore[union-attr]
@@ -926,7 +980,8 @@ def test_the_lists_of_names_have_the_lengths_of_the_papers() -> None:
     assert [len(names) for names in (REGIONS, FINDINGS, CHEXPERT_14, NIH_14)] == [36, 41, 14, 14]
     for names in (REGIONS, FINDINGS, CHEXPERT_14, NIH_14):
         assert len(set(names)) == len(names)
-    assert patient_context("", "F") == "Gender:F."
+    assert patient_context("", "F") == "Gender:F.\n"
+    assert patient_context("", "") == ""
 
 
 def test_masks_of_an_organ_do_not_share_every_pixel() -> None:
