@@ -162,7 +162,7 @@ class DataLocations:
             page = f" ({dataset.homepage})" if dataset.homepage else ""
             raise DataError(
                 f"dataset '{dataset.name}' is not at {path}",
-                remedy=f"get it from {dataset.source}{page}, then pass --data DIR (a folder that holds '{dataset.folder}')"
+                remedy=f"from: {dataset.source}{page}; then pass --data DIR (a folder that holds '{dataset.folder}')"
                 f" or --data {dataset.name}=PATH",
             )
         return path

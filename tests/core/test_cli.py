@@ -126,7 +126,7 @@ MISTAKES = {
     "no model": (["run", "-t", "demo/modality"], "no model given"),
     "no dataset": (
         ["run", "-m", "knn", "-t", "open/pneumoniamnist"],
-        "data/pneumoniamnist\n  -> get it from Zenodo record 10519652",
+        "data/pneumoniamnist\n  -> from: Zenodo record 10519652",
     ),
     "no run": (["report", "nowhere"], "no run folder"),
     "no such list": (["list", "metric"], "did you mean 'metrics'"),
