@@ -102,8 +102,9 @@ def vqa_choice(study: Study) -> Iterator[Sample]:
         if not options or number == q.PER_PICTURE:
             continue
         lines = "\n".join(f"{letter}. {option}" for letter, option in zip("ABCDE", options, strict=False))
+        letter = Labels(("ABCDE"[options.index(asked.answer)],))
         yield study.sample(
-            number, (picture,), Labels((asked.answer,)), choices=options, question=asked.text, options=lines,  # type: ignore[arg-type]
+            number, (picture,), letter, name="letter", choices=options, question=asked.text, options=lines,  # type: ignore[arg-type]
             strata={"question": asked.kind, "length": length(asked.text)},
         )  # fmt: skip
         number += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from radbench.tasks.phantom.grammar import listed, shuffled
+from radbench.tasks.phantom.questions import overlap
 from radbench.tasks.phantom.spec import ABNORMALITIES, ANATOMY, DEVICES, Case, Modality, Picture, Region
 from radbench.tasks.phantom.study import CHEST, Study, flat, main_picture, text, volumes
 from radbench.tasks.phantom.texts import holds
@@ -42,13 +43,9 @@ def _regions(case: Case, picture: Picture) -> Iterator[tuple[str, tuple[float, .
         for label, box in single.items()
         if label not in named
         and not any(holds(label, f) for f in case.findings)
-        and not any(_overlap(box, other) for other in touched)
+        and not any(overlap(box, other) for other in touched)
     ]
     yield from shuffled(case, "regions", free)[:2]
-
-
-def _overlap(a: Sequence[float], b: Sequence[float]) -> bool:
-    return min(a[2], b[2]) > max(a[0], b[0]) and min(a[3], b[3]) > max(a[1], b[1])
 
 
 def _detection(study: Study, names: Sequence[str], queries: int) -> Iterator[Sample]:
@@ -56,12 +53,13 @@ def _detection(study: Study, names: Sequence[str], queries: int) -> Iterator[Sam
     picture = main_picture(study.case)
     if study.key != CHEST or picture is None:
         return
+    frame = float(picture.size[1]), float(picture.size[0])
     for number in range(queries):
         asked = tuple(shuffled(study.case, f"classes {number}", names)[:NINE])
         boxes = tuple(Box(name, *box) for name in asked for box in picture.boxes.get(name, ()))
         strata = {"boxes": str(len(boxes))}
         yield study.sample(
-            number, (picture,), Boxes(boxes), name="boxes", choices=asked, strata=strata, target=listed(asked)
+            number, (picture,), Boxes(boxes, frame), name="boxes", choices=asked, strata=strata, target=listed(asked)
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from radbench.tasks.phantom.grammar import (
     absent,
@@ -155,12 +156,25 @@ def _on_finding(case: Case, picture: Picture, finding: Finding) -> Iterator[Ques
         yield _ask(case, "zone", finding.zone, ZONES, x, plural)
     if finding.size_mm and finding.count == 1:
         yield _ask(case, "size", size_bin(finding.size_mm), SIZES, x, plural)
-    countable = word.number == "count" and not is_device(case, finding)
-    if countable and len(picture.boxes.get(name, ())) == finding.count:  # a slice may miss some of them
+    countable = (
+        word.number == "count" and finding.size_mm and not is_device(case, finding)
+    )  # what has no size has no pieces
+    if countable and _can_be_counted(picture.boxes.get(name, ()), finding.count):
         options = ("1", "2", "3", "4", "5") if finding.count < 6 else ()
         yield _ask(case, "count", str(finding.count), options, word.plural(0))
     if finding.severity:
         yield _ask(case, "severity", finding.severity, ("mild", "moderate", "severe"), x, plural)
+
+
+def _can_be_counted(boxes: Sequence[Sequence[float]], count: int) -> bool:
+    """The picture shows as many, each apart: a slice may miss some, in a projection one may lie before another."""
+    wider = [(x0 - 1, y0 - 1, x1 + 1, y1 + 1) for x0, y0, x1, y1 in boxes]  # two pixels between them
+    return len(boxes) == count and not any(overlap(a, b) for a, b in combinations(wider, 2))
+
+
+def overlap(a: Sequence[float], b: Sequence[float]) -> bool:
+    """Whether two boxes (x0, y0, x1, y1) share an area."""
+    return min(a[2], b[2]) > max(a[0], b[0]) and min(a[3], b[3]) > max(a[1], b[1])
 
 
 # --- multiple choice ---

@@ -10,7 +10,7 @@ from typing import Any
 
 from radbench.tasks.phantom.spec import ABNORMALITIES
 from radbench.tasks.phantom.study import CHEST
-from radbench.tasks.prompts import paper_prompts
+from radbench.tasks.prompts import BOX_FORM, paper_prompts
 
 from radbench.task import Dataset, Group, Lazy, Option, Task, lazy
 
@@ -18,7 +18,8 @@ MODALITIES = ("CT", "MRI", "Ultrasound", "PET", "X-ray", "angiography")
 REGIONS = ("chest", "abdomen", "head", "spine", "breast", "neck", "vessels")
 _CLOSED = lazy("radbench.tasks.parsers:closed_choice")
 _MULTIMEDEVAL = lazy("radbench.tasks.parsers:choice", match="multimedeval-1.0.0-image")
-_BOXES = lazy("radbench.tasks.parsers:boxes")
+_NAMED = lazy("radbench.tasks.parsers:named")
+_BOXES = lazy("radbench.tasks.parsers:boxes", unit="fraction")
 _MASK = lazy("radbench.tasks.parsers:mask")
 _UMLS = (
     "umls-precision:dictionary=radiology",
@@ -34,7 +35,6 @@ _MEDDR_REPORT = ("bleu-1", "bleu-4", "rouge-1", "rouge-l", "chexpert-rules-f1")
 _DETECTION = ("box-iou", "box-f1", "map50")
 _SEGMENTATION = ("dice", "mask-iou")
 _WRITE = "Write the findings and impression of the current study."
-_BOX_TEXT = 'Answer with a JSON list of {{"label": name, "box": [x0, y0, x1, y1]}} in pixels, empty where none of them is there.'
 _OPTIONS = (
     Option("cases", 240, "enough for 30 test samples of most tasks; made in about 15 s"),
     Option("size", 128, "pixels an edge of a picture"),
@@ -82,9 +82,13 @@ _CLOSED_SETS = (
     ),
     _task(
         "multilabel", "Findings of chest radiographs (MedInterp)", metrics=("f1-macro", "accuracy"),
-        **_labels(
-            _medinterp("classification_multilabel"), ABNORMALITIES[CHEST], lazy("radbench.tasks.parsers:labels")
-        ),
+        **_labels(_medinterp("classification_multilabel"), ABNORMALITIES[CHEST], _NAMED),
+    ),
+    _task(
+        "multilabel-bleu", "Findings of chest radiographs, read by BLEU-1 (MedDr)", kind="multilabel",
+        metrics=("accuracy", "f1:over=fixed,zero_division=nan"),
+        **_labels(_DIAGNOSIS, ABNORMALITIES[CHEST], lazy("radbench.tasks.parsers:bleu_labels")),
+        note="The rule reads an answer of two findings or more as none or one of them: no answer scores 1 in all.",
     ),
     _task(
         "multiclass", "Diagnosis, one of those of its modality and region (MedDr)", metrics=("accuracy", "f1-macro"),
@@ -102,8 +106,9 @@ _QUESTIONS = (
     _task("vqa-context", "Open questions after the history (PMC-CaseReport of RadBench)", ("{context}\n{question}",), _RADBENCH),
     _task(
         "vqa-choice", "Multiple choice (MedpixQA of RadVLBench)", paper_prompts("RadVLBench/suggested/vqa_choice"),
-        ("accuracy", "f1-macro"), parser=lazy("radbench.tasks.parsers:choice", match="letters-then-guarded"),
-        note="The answer is the option's text; a letter is read first, then the option named in the text.",
+        ("accuracy", "f1-macro"), target="letter", choices=("A", "B", "C", "D", "E"),
+        parser=lazy("radbench.tasks.parsers:letter"),
+        note="The answer is the option's letter; a letter is read first, then the option named in the text.",
     ),
     _task(
         "vqa-multi-image", "What has changed? Two studies (Medical-Diff-VQA of RadVLBench)",
@@ -147,9 +152,9 @@ _TEXTS = (
 )  # fmt: skip
 _PLACES = (
     _task("detection-anatomy", "Anatomy on chest radiographs, boxes (MedInterp)", _medinterp("detection"), _DETECTION,
-        target="boxes", form="boxes", parser=_BOXES, text_form=_BOX_TEXT),
+        target="boxes", form="boxes", parser=_BOXES, text_form=BOX_FORM),
     _task("detection-pathology", "Findings on chest radiographs, boxes (MedInterp)", _medinterp("detection"), _DETECTION,
-        target="boxes", form="boxes", parser=_BOXES, text_form=_BOX_TEXT),
+        target="boxes", form="boxes", parser=_BOXES, text_form=BOX_FORM),
     _task("segmentation-2d", "Lungs and heart on chest radiographs, masks (MedInterp)", _medinterp("segmentation"),
         _SEGMENTATION, target="mask", form="mask", parser=_MASK),
     _task("segmentation-3d", "Abdominal organs on CT volumes, masks (MedInterp)", _medinterp("segmentation"),

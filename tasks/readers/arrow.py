@@ -68,7 +68,8 @@ def reading(file: Path) -> Iterator[None]:
     try:
         yield
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{file}: cannot be read ({error})", remedy="download the file again") from None
+        said = " ".join(str(error).split())
+        raise DataError(f"{file}: cannot be read ({said})", remedy="download the file again") from None
 
 
 def image(file: Path, row: int, column: str = "image") -> Image:

@@ -175,5 +175,5 @@ def _dicom_size(path: str) -> tuple[int, int] | None:
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Rows", "Columns"])
         return int(header.Rows), int(header.Columns)
-    except (OSError, InvalidDicomError, AttributeError, TypeError, ValueError):
+    except (OSError, EOFError, InvalidDicomError, AttributeError, TypeError, ValueError):
         return None

@@ -12,7 +12,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from radbench.tasks.readers.files import column, csv_rows, hash_files, hash_listing, require, text_lines, unwrapped, visible
+from radbench.tasks.readers.files import (
+    column,
+    csv_rows,
+    hash_files,
+    hash_listing,
+    require,
+    text_lines,
+    unwrapped,
+    visible,
+)
 from radbench.tasks.readers.picture_index import PictureIndex
 from radbench.tasks.readers.split_rules import by_hash
 

@@ -9,6 +9,7 @@ root, each in its folder::
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,11 +17,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from radbench.tasks.readers.files import visible
 from radbench.tasks.readers.radfm_diagnosis import BalancedList
 from radbench.tasks.readers.yes_no import BalancedQuestions
 
 from radbench.errors import ConfigError, DataError, nearest
 from radbench.records import Access, Sample
+
+log = logging.getLogger("radbench")
 
 _SPLITS = ("train", "test")
 
@@ -54,7 +58,8 @@ class CxrMix:
     """Yes/no questions, balanced within every member and disease. Splits: train, test. Cluster: the member's own.
 
     With ``lists`` (a folder, absolute or below the root) the released list ``table`` is read instead. ``members`` limits the
-    members; those without a folder are left out, and where none has one that is a :class:`DataError`. The test split is
+    members; those whose folder is missing or empty are left out, told in the log, and where all are that is a
+    :class:`DataError`. The names of folders may be in any case. The test split is
     a member's official one, of CheXpert and Object-CXR the validation split, of sets without one a share drawn by hash.
     Diseases are asked only of members that label them. Slot: disease. Strata: disease, member. ``per_image`` and
     ``seed`` as in :class:`BalancedQuestions`.
@@ -101,20 +106,36 @@ class CxrMix:
 
     @cached_property
     def _present(self) -> dict[str, BalancedQuestions]:
+        asked = [name for name in MEMBERS if name in self._asked]
+        folders = _folders(self._root, asked)
         there = {
             name: BalancedQuestions(
-                self._root / name,
-                source=member.reader,
-                options=member.options,
+                folder,
+                source=MEMBERS[name].reader,
+                options=MEMBERS[name].options,
                 per_image=self._per_image,
                 seed=self._seed,
             )
-            for name, member in MEMBERS.items()
-            if name in self._asked and (self._root / name).is_dir()
+            for name, folder in folders.items()
         }
+        without = ", ".join(name for name in asked if name not in there)
+        log.info(
+            "%s: members of CXR-Mix read: %s; not there: %s", self._root, ", ".join(there) or "none", without or "none"
+        )
         if not there:
             raise DataError(
                 f"{self._root}: no member of CXR-Mix lies here; expected a folder {', '.join(sorted(self._asked))}",
                 remedy="one member is enough; for the released list give 'lists'",
             )
         return there
+
+
+def _folders(root: Path, members: Collection[str]) -> dict[str, Path]:
+    """The folders of members that hold anything; a name in other letters, such as ``NIH``, where there is none as ours."""
+    below = {p.name.casefold(): p for p in sorted(root.iterdir(), reverse=True) if p.is_dir()} if root.is_dir() else {}
+    found = {}
+    for name in members:
+        folder = root / name if (root / name).is_dir() else below.get(name)
+        if folder is not None and any(map(visible, folder.iterdir())):
+            found[name] = folder
+    return found

@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from hashlib import sha256
@@ -143,7 +144,7 @@ def csv_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, dict[str, 
             raise DataError(f"{path}, line {reader.line_num}: {error}") from None
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: not UTF-8 (byte {error.start})", remedy="save it as UTF-8") from None
-        except (gzip.BadGzipFile, EOFError) as error:
+        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
             raise DataError(f"{path}: damaged gzip ({error})", remedy="download the file again") from None
 
 
@@ -152,9 +153,10 @@ def column(row: dict[str, Any], name: str, path: Path, line: int) -> Any:
     try:
         return row[name]
     except KeyError:
+        items = path.suffix == ".json"
         raise DataError(
-            f"{path}, line {line}: no column '{name}' among its {len(row)}",
-            remedy="is there a header line, and is the separator right?",
+            f"{path}, {'item' if items else 'line'} {line}: no {'key' if items else 'column'} '{name}' among its {len(row)}",
+            remedy="" if items else "is there a header line, and is the separator right?",
             found=f"it has {', '.join(map(str, row))} ({nearest(name, map(str, row))})",
         ) from None
 

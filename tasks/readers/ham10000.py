@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from radbench.tasks.readers.files import column, csv_rows, hash_files, hash_listing, opened, require
+from radbench.tasks.readers.files import column, csv_rows, hash_files, hash_listing, opened, require, unwrapped
 from radbench.tasks.readers.label_names import SKIN_LESIONS
 
 from radbench.errors import ConfigError, DataError, shown
@@ -35,7 +35,7 @@ class _Files:
     """The tables and the pictures below a root, listed once."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root = unwrapped(root, *(f"{name}*" for name in _TABLES.values()))
 
     def table(self, split: str) -> Path:
         name = _TABLES[split]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -180,7 +181,7 @@ class _Window:
             more = self._file.read(size)
         except UnicodeDecodeError as error:
             raise DataError(f"{self._path}: not UTF-8 ({error.reason})", remedy="save it as UTF-8") from None
-        except (EOFError, OSError) as error:
+        except (EOFError, OSError, zlib.error) as error:
             raise DataError(f"{self._path}: cannot be read ({error})", remedy="download the file again") from None
         self._ended = not more
         self._passed += self._at

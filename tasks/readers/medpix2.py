@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from radbench.tasks.readers.files import column, hash_files, json_lines, require
+from radbench.tasks.readers.files import column, hash_files, json_lines, require, unwrapped
 from radbench.tasks.readers.json_stream import json_list
 
 from radbench.errors import DataError
@@ -97,6 +97,7 @@ class Cases:
 
 
 def _base(root: Path) -> Path:
+    root = unwrapped(root, "MedPix-2-0", "splitted_dataset", "Description*.json", "Case_topic.json")
     return root / "MedPix-2-0" if (root / "MedPix-2-0").is_dir() else root
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from radbench.tasks.readers.files import column, csv_rows, hash_files, require
+from radbench.tasks.readers.files import column, csv_rows, hash_files, require, unwrapped
 
 from radbench.errors import DataError, shown
 from radbench.records import Access, Image, Labels, Sample, Text
@@ -38,8 +38,8 @@ class Questions:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
-        self._table = require(root / "medpixqa.csv", "the table of MedpixQA in radbench's own layout")
+        self._root = unwrapped(root, "medpixqa.csv")
+        self._table = require(self._root / "medpixqa.csv", "the table of MedpixQA in radbench's own layout")
 
     def samples(self, split: str) -> Iterator[Sample]:
         for line, row in _rows(self._table, split):
@@ -82,13 +82,14 @@ class Questions:
 class Captions:
     """Captions of single pictures. Cluster: the image. Target ``answer``; strata organ, modality, plane, caption_words.
 
-    Slots ``modality`` and ``plane`` are empty where the table does not tell: RadFound writes both before the picture.
+    Slots ``modality`` and ``plane`` are empty where the table does not tell: RadFound writes both before the picture, whose
+    view is the plane.
     Raises :class:`radbench.errors.DataError` where a caption is empty.
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
-        self._table = require(root / "medpixcap.csv", "the table of MedpixCap in radbench's own layout")
+        self._root = unwrapped(root, "medpixcap.csv")
+        self._table = require(self._root / "medpixcap.csv", "the table of MedpixCap in radbench's own layout")
 
     def samples(self, split: str) -> Iterator[Sample]:
         seen: Counter[str] = Counter()
@@ -98,12 +99,13 @@ class Captions:
             if not picture or not caption:
                 raise DataError(f"{self._table}, line {line}: image or caption is empty")
             seen[picture] += 1
+            modality, plane = (row.get(axis, "").strip() for axis in ("modality", "plane"))
             yield Sample(
                 id=picture if seen[picture] == 1 else f"{picture}-{seen[picture]}",
                 cluster=picture,
                 targets={"answer": Text((caption,))},
-                images=(_image(self._root, picture),),
-                slots={axis: row.get(axis, "").strip() for axis in ("modality", "plane")},
+                images=(_image(self._root, picture)._replace(view=plane or None),),
+                slots={"modality": modality, "plane": plane},
                 strata={**_strata(row), "caption_words": words_bin(caption)},
             )
 

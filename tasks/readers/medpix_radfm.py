@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from radbench.tasks.readers.files import column, csv_rows, hash_files, require
+from radbench.tasks.readers.files import column, csv_rows, hash_files, require, unwrapped
 
 from radbench.errors import ConfigError, DataError, nearest
 from radbench.records import Image, Sample, Text
@@ -42,7 +42,7 @@ class Single:
     """
 
     def __init__(self, root: Path, *, kinds: Sequence[str] = ("caption",), closed: bool = False) -> None:
-        self._root, self._kinds, self._closed = root, _known(kinds, SINGLE_KINDS), closed
+        self._root, self._kinds, self._closed = _base(root), _known(kinds, SINGLE_KINDS), closed
 
     def samples(self, split: str) -> Iterator[Sample]:
         empty = 0
@@ -93,7 +93,7 @@ class Multi:
     ) -> None:
         if history not in ("half", "always", "never"):
             raise ConfigError(f"MPx-Multi: history is '{history}', expected half, always or never")
-        self._root, self._kinds, self._history, self._seed = root, _known(kinds, MULTI_KINDS), history, seed
+        self._root, self._kinds, self._history, self._seed = _base(root), _known(kinds, MULTI_KINDS), history, seed
 
     def samples(self, split: str) -> Iterator[Sample]:
         empty = 0
@@ -140,7 +140,7 @@ class Questions:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root = _base(root)
 
     def samples(self, split: str) -> Iterator[Sample]:
         empty = 0
@@ -166,6 +166,10 @@ class Questions:
 
     def fingerprint(self) -> str:
         return _fingerprint(_existing(self._table), ())
+
+
+def _base(root: Path) -> Path:
+    return unwrapped(root, "MedPix_*.csv")
 
 
 def _known(kinds: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:

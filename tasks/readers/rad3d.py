@@ -25,6 +25,7 @@ from radbench.tasks.readers.rad3d_lists import (
     ARTICLES,
     CASES,
     SUFFIXES,
+    base,
     case_images,
     case_of,
     case_sample,
@@ -85,6 +86,7 @@ class Modality:
     ) -> None:
         if answers not in ("paper", "released"):
             raise ConfigError(f"Rad3D-Modality: answers is '{answers}', expected paper or released")
+        root = base(root)
         self._root, self._answers, self._axes = root, answers, axes
         self._names = {name.casefold(): ours for name, ours in (TO_PAPER if names is None else names).items()}
         self._index = PictureIndex(root, SUFFIXES, path_map)
@@ -151,6 +153,7 @@ class Vqa:
     """
 
     def __init__(self, root: Path, *, path_map: str = "", most_images: int = 8) -> None:
+        root = base(root)
         self._root, self._most, self._index = root, most_images, PictureIndex(root, SUFFIXES, path_map)
 
     def samples(self, split: str) -> Iterator[Sample]:
@@ -182,6 +185,7 @@ class Caption:
     """
 
     def __init__(self, root: Path, *, path_map: str = "", most_images: int = 8) -> None:
+        root = base(root)
         self._root, self._most, self._index = root, most_images, PictureIndex(root, SUFFIXES, path_map)
 
     def samples(self, split: str) -> Iterator[Sample]:
@@ -223,6 +227,7 @@ class Rationale:
     ) -> None:
         if form not in ("open", "yes-no", "both"):
             raise ConfigError(f"Rad3D-Rationale: form is '{form}', expected open, yes-no or both")
+        root = base(root)
         self._root, self._form, self._seed, self._most = root, form, seed, most_images
         self._index = PictureIndex(root, SUFFIXES, path_map)
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from radbench.tasks.readers.files import column, hash_files, require
+from radbench.tasks.readers.files import column, hash_files, require, unwrapped
 from radbench.tasks.readers.picture_index import PictureIndex
 
 from radbench.errors import DataError, shown
@@ -72,6 +72,11 @@ def _shape(path: Path) -> tuple[int, ...]:
         return tuple(int(n) for n in np.load(path, mmap_mode="r", allow_pickle=False).shape)
     except (OSError, ValueError, EOFError):
         return ()
+
+
+def base(root: Path) -> Path:
+    """The folder of the lists, seen through one around it."""
+    return unwrapped(root, "radio*_*.csv", "radiology_*.json")
 
 
 def table_of(root: Path, name: str, split: str) -> Path:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from radbench.tasks.readers.files import column, csv_rows, hash_files, require
+from radbench.tasks.readers.files import column, csv_rows, hash_files, require, unwrapped
 
 from radbench.errors import DataError, shown
 from radbench.images.windows import preset
@@ -47,6 +47,7 @@ class RadChestCT:
 
     def __init__(self, root: Path, *, images: Path | None = None, window: str = "lung") -> None:
         preset(window)
+        root = unwrapped(root, *(f"{table}_{_LABELS}" for table, _ in _SPLITS.values()))
         self._root, self._window = root, window
         self._images = images or next((root / n for n in ("images", "npz") if (root / n).is_dir()), root)
 

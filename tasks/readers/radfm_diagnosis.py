@@ -13,6 +13,7 @@ from pathlib import Path
 
 from radbench.tasks.readers.files import column, csv_rows, hash_files, require
 from radbench.tasks.readers.picture_index import PictureIndex
+from radbench.tasks.readers.vqa_rows import nested
 from radbench.tasks.readers.yes_no import YES_NO, readable
 
 from radbench.errors import DataError, shown
@@ -29,8 +30,8 @@ _NIH = re.compile(r"(?:^|/)(\d{8})_\d{3}\.[^/]*$")
 class BalancedList:
     """One released list. Slot and stratum: disease; answer yes or no. Splits: train, test, a file each.
 
-    ``lists`` is the folder of the lists, absolute or below ``root``; by default ``root/RadFM_data_csv`` or ``root``. ``table``
-    is one of its files or what their names begin with: ``pcxr_balance`` for ``pcxr_balance_test.csv`` and
+    ``lists`` is the folder of the lists, absolute or below ``root``, or one around it; by default ``root/RadFM_data_csv`` or
+    ``root``. ``table`` is one of its files or what their names begin with: ``pcxr_balance`` for ``pcxr_balance_test.csv`` and
     ``pcxr_balance_train.csv``; one that ends in ``_new`` is preferred.
     ``path_map`` is that of :class:`PictureIndex`. A picture that is not found counts as a failed input; where none of a
     list is found, that is a :class:`DataError`. Cluster: the patient where the path tells (CheXpert, NIH), else
@@ -44,14 +45,14 @@ class BalancedList:
 
     def samples(self, split: str) -> Iterator[Sample]:
         path = require(self._file(split), f"RadFM's released list {self._table}_{split}.csv")
-        self._check_pictures(path)
+        self._pictures.require_some((str(column(r, "image_path", path, n)) for n, r in csv_rows(path)), path)
         for number, (line, row) in enumerate(csv_rows(path), 1):
-            yield self._sample(number, row, path, line)
+            yield self._sample(f"{split}-{number}", row, path, line)
 
     def fingerprint(self) -> str:
         return f"{hash_files(f for f in map(self._file, _SPLITS) if f.exists())}-{self._map}"
 
-    def _sample(self, number: int, row: dict[str, str], path: Path, line: int) -> Sample:
+    def _sample(self, number: str, row: dict[str, str], path: Path, line: int) -> Sample:
         picture, disease, label = (str(column(row, c, path, line)).strip() for c in ("image_path", "disease", "label"))
         if label not in _LABELS:
             raise DataError(f"{path}, line {line}: label is {shown(label, _ACCESS)}, expected 0 or 1")
@@ -68,24 +69,11 @@ class BalancedList:
             strata={"disease": asked},
         )
 
-    def _check_pictures(self, path: Path) -> None:
-        """Raise where no picture of a list lies below the root; the first that does ends the search."""
-        count = 0
-        for line, row in csv_rows(path):
-            count += 1
-            if self._pictures.find(str(column(row, "image_path", path, line))) is not None:
-                return
-        if count:
-            raise DataError(
-                f"{path}: none of its {count} pictures lies below {self._root}",
-                remedy="give the folder that holds the source datasets, or path_map 'their folder=yours'",
-            )
-
     def _file(self, split: str) -> Path:
         if split not in _SPLITS:
             raise DataError(f"RadFM's list '{self._table}' has no split '{split}' but train and test")
-        newer = self._lists / f"{self._table}_{split}_new.csv"
-        return newer if newer.exists() else self._lists / f"{self._table}_{split}.csv"
+        names = [f"{self._table}_{split}{newer}.csv" for newer in ("_new", "")]
+        return nested(self._lists, names) or self._lists / names[-1]
 
 
 def _folder(root: Path, lists: Path | str | None) -> Path:

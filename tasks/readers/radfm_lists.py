@@ -19,7 +19,7 @@ from radbench.tasks.readers.picture_index import PictureIndex
 from radbench.tasks.readers.pmc_case_report import case_samples, figures_folder, table_rows
 from radbench.tasks.readers.vqa_rows import answer_type, answered, nested, no_split, optional, text
 
-from radbench.errors import ConfigError, nearest
+from radbench.errors import ConfigError, DataError, nearest
 from radbench.records import Image, Sample, Text
 
 _CASES = {
@@ -37,8 +37,9 @@ class VqaList:
     ``table`` is pmcvqa, vqarad, slakevqa, case_report or filtered_case_report, or the name of one of its files, such as
     ``pmcvqa_test.csv``: the split asked for decides which of the two is read. ``path_map`` is ``old=new`` as in
     :class:`radbench.tasks.readers.picture_index.PictureIndex`. Cluster: the paper (PMC number), else the picture. Slots: question
-    (and context for case reports). Strata: answer_type (closed: yes or no). Pictures that are not found stay in and are
-    counted as failed; rows without question or answer are left out: ``removed``.
+    (and context for case reports). Strata: answer_type (closed: yes or no). A picture that is not found counts as a failed
+    input; where none of a list is found, that is a :class:`radbench.errors.DataError`. Rows without question or answer are
+    left out: ``removed``.
     """
 
     def __init__(self, root: Path, *, lists: Path, table: str = "pmcvqa", path_map: str = "") -> None:
@@ -54,8 +55,11 @@ class VqaList:
             raise no_split("RadFM's lists", split, _SPLITS)
         path = self._path(split) or require(self._lists / f"{self._table}_{split}.csv", "a list of RadFM_data_csv")
         if self._table in _CASES:
-            rows = case_samples(table_rows(path), split, figures_folder(self._root))
+            figures = figures_folder(self._root)
+            _require_figures(case_samples(table_rows(path), split, figures), figures, path)
+            rows = case_samples(table_rows(path), split, figures)
         else:
+            self._pictures.require_some((_authors_path(row, f"{path}, line {n}") for n, row in csv_rows(path)), path)
             rows = self._rows(path, split)
         yield from answered(rows, self.removed)
 
@@ -66,7 +70,7 @@ class VqaList:
         for number, (line, row) in enumerate(csv_rows(path), 1):
             place = f"{path}, line {line}"
             figure = text(row, ("Figure_path",), place)
-            picture = self._pictures.find(f"{optional(row, 'img_root_dir', place)}/{figure}")
+            picture = self._pictures.find(_authors_path(row, place))
             answer = text(row, ("Answer",), place)
             paper = _PAPER.match(Path(figure).name)
             yield Sample(
@@ -80,3 +84,21 @@ class VqaList:
 
     def fingerprint(self) -> str:
         return hash_files(path for split in _SPLITS if (path := self._path(split)))
+
+
+def _authors_path(row: dict[str, str], place: str) -> str:
+    return f"{optional(row, 'img_root_dir', place)}/{text(row, ('Figure_path',), place)}"
+
+
+def _require_figures(samples: Iterator[Sample], figures: Path, table: Path) -> None:
+    """Raise :class:`DataError` where none of a table's figures is there; the first that is ends the search."""
+    count = 0
+    for image in (image for sample in samples for image in sample.images):
+        if Path(image.path).is_file():
+            return
+        count += 1
+    if count:
+        raise DataError(
+            f"{table}: none of its {count} pictures lies in {figures}",
+            remedy="give the folder that holds the figures, named PMC..._fig1.jpg: --data NAME=FOLDER",
+        )

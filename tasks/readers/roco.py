@@ -8,18 +8,21 @@ eltorio/ROCO-radiology): parquet with ``image, image_id, caption``. ROCOv2 is an
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 from radbench.tasks.readers import arrow
-from radbench.tasks.readers.files import column, csv_rows, hash_files, require
+from radbench.tasks.readers.files import Names, column, csv_rows, hash_files, require, text_lines, unwrapped
 from radbench.tasks.readers.medpix_own import words_bin
 from radbench.tasks.readers.side_table import SideTable
 
 from radbench.errors import ConfigError, DataError
 from radbench.records import Access, Image, Sample, Text
+
+log = logging.getLogger("radbench")
 
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 _OPEN = frozenset({"CC BY", "CC BY-SA", "CC BY-ND", "CC0"})
@@ -30,14 +33,17 @@ class Roco:
     """One sample a figure. Cluster: the paper, by licences.txt or dlinks.txt; else (and in hub copies) the image.
 
     ``subset`` is radiology or non-radiology; hub copies hold the former alone. Target ``answer``; strata caption_words and
-    licence. A figure's access is open-noncommercial where its licence is not one of CC0, CC BY, BY-SA, BY-ND. Raises
-    :class:`radbench.errors.DataError` for a line without a tab or a split that is not there.
+    licence. A figure's access is open-noncommercial where its licence is not one of CC0, CC BY, BY-SA, BY-ND. Figures without
+    a caption are left out (``removed``) and counted in the log. Raises :class:`radbench.errors.DataError` for a line without
+    a tab or a split that is not there.
     """
 
     def __init__(self, root: Path, *, subset: Literal["radiology", "non-radiology"] = "radiology") -> None:
         if subset not in ("radiology", "non-radiology"):
             raise ConfigError(f"ROCO has no subset '{subset}' but radiology and non-radiology")
+        self.removed: set[str] = set()
         self._subset = subset
+        root = unwrapped(root, *SPLITS.values(), "data")
         trees = [f for f in (root, root / "data") if any((f / s / subset).is_dir() for s in SPLITS.values())]
         self._root = trees[0] if trees else root
         self._hub = not trees and arrow.is_arrow_folder(root)
@@ -47,18 +53,26 @@ class Roco:
     def samples(self, split: str) -> Iterator[Sample]:
         if split not in SPLITS:
             raise DataError(f"ROCO has no split '{split}' but {', '.join(SPLITS)}")
-        yield from self._embedded(split) if self._hub else self._listed(split)
+        left_out = 0
+        for sample in self._embedded(split) if self._hub else self._listed(split):
+            if sample.targets["answer"] == Text(("",)):
+                self.removed.add(sample.id)
+                left_out += 1
+            else:
+                yield sample
+        if left_out:
+            log.info("%s: %d figures of split %s without a caption are left out", self._root, left_out, split)
 
     def _listed(self, split: str) -> Iterator[Sample]:
         folder = self._root / SPLITS[split] / self._subset
         table = require(folder / "captions.txt", f"the captions of ROCO's split {SPLITS[split]}")
-        sources = _sources(folder)
+        sources, images = _sources(folder), Names(folder / "images")
         for line, name, caption in _captions(table):
             paper, licence = sources.get(name) or (name, "")
             access: Access | None = None
             if licence:
                 access = "open" if licence in _OPEN else "open-noncommercial"
-            image = Image(str(folder / "images" / f"{name}.jpg"))
+            image = Image(str(images.path(f"{name}.jpg")))
             yield _sample(name, paper, caption, image, licence, access, f"{table}, line {line}")
 
     def _embedded(self, split: str) -> Iterator[Sample]:
@@ -78,8 +92,8 @@ class Roco:
 def _sample(
     name: str, paper: str, caption: str, image: Image, licence: str, access: Access | None, place: str
 ) -> Sample:
-    if not name or not caption:
-        raise DataError(f"{place}: the image's name or its caption is empty")
+    if not name:
+        raise DataError(f"{place}: the image's name is empty")
     strata = {"caption_words": words_bin(caption)}
     if licence:
         strata["licence"] = licence
@@ -87,17 +101,13 @@ def _sample(
 
 
 def _captions(table: Path) -> Iterator[tuple[int, str, str]]:
-    with table.open(encoding="utf-8-sig", newline="\n") as file:
-        try:
-            for line, text in enumerate(file, 1):
-                if not text.strip():
-                    continue
-                name, tab, caption = text.partition("\t")
-                if not tab:
-                    raise DataError(f"{table}, line {line}: no tab, expected the image's name, a tab and the caption")
-                yield line, name.strip(), caption.strip()
-        except UnicodeDecodeError as error:
-            raise DataError(f"{table}: not UTF-8 (byte {error.start})", remedy="save it as UTF-8") from None
+    for line, text in text_lines(table, newline="\n"):
+        if not text.strip():
+            continue
+        name, tab, caption = text.partition("\t")
+        if not tab:
+            raise DataError(f"{table}, line {line}: no tab, expected the image's name, a tab and the caption")
+        yield line, name.strip(), caption.strip()
 
 
 def _sources(folder: Path) -> SideTable:
@@ -116,8 +126,7 @@ def _licensed(table: Path) -> Iterator[tuple[str, ...]]:
 
 def _linked(table: Path) -> Iterator[tuple[str, ...]]:
     """``dlinks.txt``: name, a download command whose archive is named after the paper, file name."""
-    with table.open(encoding="utf-8-sig") as file:
-        for text in file:
-            name, _, rest = text.partition("\t")
-            if paper := _PAPER.search(rest):
-                yield name.strip(), paper[0], ""
+    for _, text in text_lines(table):
+        name, _, rest = text.partition("\t")
+        if paper := _PAPER.search(rest):
+            yield name.strip(), paper[0], ""

@@ -80,11 +80,10 @@ class Slake:
                 yield place, row
 
     def _from_table(self, split: str) -> Iterator[Sample]:
-        seen: Counter[str] = Counter()
         folder = self._folder(split)
         for place, row in self._rows(split):
             image = Image(f"{folder}/{text(row, ('img_name',), place)}")
-            yield _sample(unique(text(row, ("qid",), place), seen), text(row, ("img_id",), place), image, row, place)
+            yield _sample(text(row, ("qid",), place), text(row, ("img_id",), place), image, row, place)
 
     def _from_hub(self, split: str) -> Iterator[Sample]:
         seen: Counter[str] = Counter()

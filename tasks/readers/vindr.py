@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from radbench.tasks.readers.files import column, csv_rows
+from radbench.tasks.readers.files import column, csv_rows, visible
 
 from radbench.errors import DataError, nearest, shown
 from radbench.records import Access, Box, Boxes, Image, Labels, Sample, Target
@@ -34,6 +34,20 @@ def known_split(split: str, name: str, splits: Sequence[str] = ("train", "test")
     if split not in splits:
         raise DataError(f"{name} has no split '{split}' but {' and '.join(splits)}")
     return split
+
+
+SUFFIX = ".dicom"
+
+
+def stored_suffix(folder: Path, suffix: str) -> str:
+    """``suffix``; for ``.dicom``, as distributed, ``.dcm`` where the folder, or the first one in it, has that alone."""
+    if suffix != SUFFIX or not folder.is_dir():
+        return suffix
+    there = sorted(filter(visible, folder.iterdir()))
+    inside = next((p for p in there if p.is_dir()), None)
+    there += filter(visible, inside.iterdir()) if inside is not None else ()
+    found = {p.suffix for p in there} & {SUFFIX, SUFFIX.upper(), ".dcm", ".DCM"}
+    return suffix if suffix in found or not found else max(found)
 
 
 def radiograph(folder: Path, image: str, suffix: str, **fields: str | None) -> Image:

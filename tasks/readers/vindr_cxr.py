@@ -18,6 +18,7 @@ from pathlib import Path
 from radbench.tasks.readers.files import hash_files, require
 from radbench.tasks.readers.vindr import (
     NO_FINDING,
+    SUFFIX,
     base,
     boxes_by_image,
     first_there,
@@ -25,6 +26,7 @@ from radbench.tasks.readers.vindr import (
     labelled,
     majority,
     radiograph,
+    stored_suffix,
 )
 
 from radbench.records import Sample
@@ -44,10 +46,11 @@ class VinDrCxr:
 
     A train image was read by three of 17 radiologists: its labels are those of the majority, perhaps none, and its boxes
     all readers' boxes of these labels, not merged. Cluster: the image, since patients are not named. Stratum: findings
-    (present or none). ``images`` is the folder that holds train/ and test/, ``suffix`` that of the pictures.
+    (present or none). ``images`` is the folder that holds train/ and test/, ``suffix`` that of the
+    pictures: ``.dicom`` is also found as ``.dcm``.
     """
 
-    def __init__(self, root: Path, *, images: Path | None = None, suffix: str = ".dicom") -> None:
+    def __init__(self, root: Path, *, images: Path | None = None, suffix: str = SUFFIX) -> None:
         self._root = base(root, "vindr-cxr", _TABLES)
         self._images, self._suffix = images or self._root, suffix
 
@@ -56,8 +59,9 @@ class VinDrCxr:
         annotations = self._table("annotations", split)
         boxes = boxes_by_image(annotations) if annotations.exists() else None
         folder = first_there(self._images, split, f"{split}_images")
+        suffix = stored_suffix(folder, self._suffix)
         for name, labels in majority(table, LABELS, _ALIASES):
-            picture = radiograph(folder, name, self._suffix)
+            picture = radiograph(folder, name, suffix)
             kept = None if boxes is None else [b for b in boxes.get(name, ()) if _canonical(b.label) in labels]
             yield labelled(picture, name, labels, LABELS, kept)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radbench.tasks.readers.files import column, csv_rows, hash_files, require
-from radbench.tasks.readers.vindr import ACCESS, base, box, known_split, radiograph
+from radbench.tasks.readers.vindr import ACCESS, SUFFIX, base, box, known_split, radiograph, stored_suffix
 
 from radbench.errors import ConfigError, DataError, nearest, shown
 from radbench.records import Box, Boxes, Labels, Sample
@@ -50,11 +50,11 @@ class VinDrMammo:
 
     ``labels``: ``findings`` (several an image), ``birads`` or ``density`` (the breast's, one an image). Boxes of the
     findings are the target ``boxes``; a finding of two categories gives two boxes. Strata: view, laterality, birads, density.
-    ``images`` is the folder ``images``.
+    ``images`` is the folder ``images``, ``suffix`` that of the pictures: ``.dicom`` is also found as ``.dcm``.
     """
 
     def __init__(
-        self, root: Path, *, images: Path | None = None, labels: str = "findings", suffix: str = ".dicom"
+        self, root: Path, *, images: Path | None = None, labels: str = "findings", suffix: str = SUFFIX
     ) -> None:
         if labels not in CHOICES:
             raise ConfigError(f"VinDr-Mammo: labels '{labels}': {nearest(labels, CHOICES)}")
@@ -65,15 +65,16 @@ class VinDrMammo:
         known_split(split, "VinDr-Mammo")
         path = require(self._root / _BREASTS, "the table of images of VinDr-Mammo")
         marked = self._marked()
+        suffix = stored_suffix(self._images, self._suffix)
         for line, row in csv_rows(path):
             if self._split(row, path, line) == split:
-                yield self._sample(row, path, line, marked)
+                yield self._sample(row, path, line, marked, suffix)
 
     def fingerprint(self) -> str:
         tables = (self._root / _BREASTS, self._root / _FINDINGS)
         return f"{hash_files(t for t in tables if t.exists())}-{self._labels}"
 
-    def _sample(self, row: dict[str, str], path: Path, line: int, marked: dict[str, _Marked]) -> Sample:
+    def _sample(self, row: dict[str, str], path: Path, line: int, marked: dict[str, _Marked], suffix: str) -> Sample:
         study, image, side, view = (
             str(column(row, c, path, line)) for c in ("study_id", "image_id", "laterality", "view_position")
         )
@@ -96,7 +97,7 @@ class VinDrMammo:
             id=image,
             cluster=study,
             targets={"answer": Labels(tuple(n for n in choices if n in names)), "boxes": Boxes(tuple(said.boxes))},
-            images=(radiograph(self._images / study, image, self._suffix, view=view, study=study),),
+            images=(radiograph(self._images / study, image, suffix, view=view, study=study),),
             choices=choices,
             strata={"view": view, "laterality": side, **breast},
         )

@@ -17,6 +17,7 @@ from pathlib import Path
 from radbench.tasks.readers.files import hash_files, require
 from radbench.tasks.readers.vindr import (
     NO_FINDING,
+    SUFFIX,
     base,
     boxes_by_image,
     first_there,
@@ -24,6 +25,7 @@ from radbench.tasks.readers.vindr import (
     labelled,
     majority,
     radiograph,
+    stored_suffix,
 )
 
 from radbench.records import Sample
@@ -42,10 +44,10 @@ class VinDrPCXR:
 
     The boxes' classes are local findings, not the 15 diagnoses. Should an image have several rows, the majority counts.
     Cluster: the image, since patients are not named. Stratum: findings (present or none). ``images`` is the folder that
-    holds train/ and test/, ``suffix`` that of the pictures.
+    holds train/ and test/, ``suffix`` that of the pictures: ``.dicom`` is also found as ``.dcm``.
     """
 
-    def __init__(self, root: Path, *, images: Path | None = None, suffix: str = ".dicom") -> None:
+    def __init__(self, root: Path, *, images: Path | None = None, suffix: str = SUFFIX) -> None:
         self._root = base(root, "vindr-pcxr", _TABLES)
         self._images, self._suffix = images or self._root, suffix
 
@@ -54,9 +56,10 @@ class VinDrPCXR:
         annotations = self._table("annotations", split)
         boxes = boxes_by_image(annotations) if annotations.exists() else None
         folder = first_there(self._images, split, f"{split}_images")
+        suffix = stored_suffix(folder, self._suffix)
         for name, labels in majority(table, LABELS, _ALIASES):
             placed = None if boxes is None else boxes.get(name, [])
-            yield labelled(radiograph(folder, name, self._suffix), name, labels, LABELS, placed)
+            yield labelled(radiograph(folder, name, suffix), name, labels, LABELS, placed)
 
     def fingerprint(self) -> str:
         tables = (self._table(kind, split) for kind in ("image_labels", "annotations") for split in ("train", "test"))

@@ -17,7 +17,18 @@ from functools import cached_property
 from pathlib import Path
 
 from radbench.tasks.readers.files import column, csv_rows, hash_files, require
-from radbench.tasks.readers.vindr import ACCESS, NO_FINDING, base, box, findings, first_there, known_split, radiograph
+from radbench.tasks.readers.vindr import (
+    ACCESS,
+    NO_FINDING,
+    SUFFIX,
+    base,
+    box,
+    findings,
+    first_there,
+    known_split,
+    radiograph,
+    stored_suffix,
+)
 
 from radbench.errors import ConfigError, DataError, shown
 from radbench.records import Box, Boxes, Labels, Sample
@@ -46,10 +57,11 @@ class VinDrSpineXR:
 
     ``labels="file"``: the label set is every ``lesion_type`` of the tables there, "No finding" first. ``"frequent"``: the
     eight labels of the published box files; rarer types count as "Other lesions". "No finding" is dropped where
-    any lesion is marked. ``images`` is the folder that holds train_images/ and test_images/.
+    any lesion is marked. ``images`` is the folder that holds train_images/ and test_images/,
+    ``suffix`` that of the pictures: ``.dicom`` is also found as ``.dcm``.
     """
 
-    def __init__(self, root: Path, *, images: Path | None = None, labels: str = "file", suffix: str = ".dicom") -> None:
+    def __init__(self, root: Path, *, images: Path | None = None, labels: str = "file", suffix: str = SUFFIX) -> None:
         if labels not in ("file", "frequent"):
             raise ConfigError(f"VinDr-SpineXR: labels '{labels}', expected 'file' or 'frequent'")
         self._root = base(root, "vindr-spinexr", _TABLES)
@@ -58,13 +70,14 @@ class VinDrSpineXR:
     def samples(self, split: str) -> Iterator[Sample]:
         table = require(self._table(split), f"the VinDr-SpineXR boxes of the split '{split}'")
         folder = first_there(self._images, f"{split}_images", split)
+        suffix = stored_suffix(folder, self._suffix)
         for name, image in self._read(table).items():
             labels = tuple(n for n in self._choices if n in image.names)
             yield Sample(
                 id=name,
                 cluster=image.study,
                 targets={"answer": Labels(labels), "boxes": Boxes(tuple(image.boxes))},
-                images=(radiograph(folder, name, self._suffix, study=image.study),),
+                images=(radiograph(folder, name, suffix, study=image.study),),
                 choices=self._choices,
                 strata={"findings": findings(labels)},
             )

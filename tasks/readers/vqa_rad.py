@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from radbench.tasks.readers import arrow
-from radbench.tasks.readers.files import hash_files, require
+from radbench.tasks.readers.files import Names, hash_files, require
 from radbench.tasks.readers.json_stream import json_list
 from radbench.tasks.readers.vqa_rows import (
     answer_type,
@@ -49,7 +49,8 @@ class VqaRad:
     names tell by its bytes; patients are not named. ``paraphrases`` adds to the official form's train split every
     ``question_rephrase`` as a question of its own (3,064 in all); the derived layout and OctoMed's copy hold them
     anyway. Strata: answer_type (closed and open, by the answer where the copy does not say), question_type (spelling
-    mended; several joined), organ, phrase_type. Rows without question or answer are left out: ``removed``.
+    mended; several joined), organ, phrase_type. Rows without question or answer are left out: ``removed``. Names of
+    pictures are found whatever case their suffix is in.
     """
 
     def __init__(self, root: Path, *, images: Path | None = None, paraphrases: bool = False) -> None:
@@ -74,7 +75,7 @@ class VqaRad:
 
     def _from_official(self, path: Path, split: str) -> Iterator[Sample]:
         seen: Counter[str] = Counter()
-        folder = self._images or picture_folder(path.parent, _IMAGES)
+        pictures = Names(self._images or picture_folder(path.parent, _IMAGES))
         for position, row in json_list(path):
             place = f"{path}, item {position}"
             phrase = text(row, ("phrase_type",), place).lower()
@@ -84,7 +85,7 @@ class VqaRad:
                 continue
             name = text(row, ("image_name",), place)
             case = optional(row, "image_case_url", place)
-            sample = _sample(unique(text(row, ("qid",), place), seen), case or name, folder / name, row, place)
+            sample = _sample(unique(text(row, ("qid",), place), seen), case or name, pictures.path(name), row, place)
             yield sample
             rephrased = optional(row, "question_rephrase", place)
             if self._paraphrases and split == "train" and rephrased.upper() not in ("", "NULL"):
@@ -94,7 +95,7 @@ class VqaRad:
     def _from_derived(self, split: str) -> Iterator[Sample]:
         seen: Counter[str] = Counter()
         path = self._derived[split]
-        folder = self._images or picture_folder(path.parent, _IMAGES)
+        pictures = Names(self._images or picture_folder(path.parent, _IMAGES))
         for position, row in json_list(path):
             place = f"{path}, item {position}"
             if "image_organ" not in row:
@@ -103,7 +104,7 @@ class VqaRad:
                     remedy="VQA-Med 2019 is also passed round as trainset.json and testset.json: keep it in its own folder",
                 )
             name = text(row, ("image_name",), place)
-            yield _sample(unique(text(row, ("qid",), place), seen), name, folder / name, row, place)
+            yield _sample(unique(text(row, ("qid",), place), seen), name, pictures.path(name), row, place)
 
     def _from_hub(self, split: str) -> Iterator[Sample]:
         seen: Counter[str] = Counter()

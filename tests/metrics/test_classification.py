@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from radbench.metrics.labels import agreement, classification
 from radbench.metrics.labels.agreement import Agreement
-from radbench.metrics.labels.classification import F1, Accuracy, SampleF1
+from radbench.metrics.labels.classification import F1, Accuracy, LabelAccuracy, SampleF1
 
 from radbench.errors import ConfigError, DataError
 from radbench.records import Failure, Labels, Mask, Prediction
@@ -104,6 +104,9 @@ def test_multilabel_scores_equal_scikit_learn(n: int, seed: int) -> None:
     f1_score = pytest.importorskip("sklearn.metrics").f1_score
     said, truth = several(n, seed)
     y_true, y_pred = binary(truth), binary(said)
+    hamming_loss = pytest.importorskip("sklearn.metrics").hamming_loss
+    assert value(LabelAccuracy(), said, truth) == pytest.approx(1 - hamming_loss(y_true, y_pred), abs=1e-9)
+    assert value(LabelAccuracy(), [None], [()]) == 0
     assert value(F1("micro"), said, truth) == pytest.approx(f1_score(y_true, y_pred, average="micro"), abs=1e-9)
     weighted = f1_score(y_true, y_pred, average="weighted", zero_division=0)
     assert value(F1("weighted"), said, truth) == pytest.approx(weighted, abs=1e-9)
@@ -173,7 +176,7 @@ def test_labels_whose_score_reaches_the_threshold_are_predicted() -> None:
 @given(st.lists(st.tuples(st.none() | some, some), min_size=1, max_size=20), st.randoms(use_true_random=False))
 def test_order_and_batches_change_nothing(pairs: Any, random: Any) -> None:
     shuffled, cut = random.sample(pairs, len(pairs)), random.randrange(len(pairs) + 1)
-    for metric in (Accuracy(), F1(), F1("weighted"), F1(over="fixed", zero_division=1), F1(label="edema"), SampleF1()):
+    for metric in (Accuracy(), F1(), F1("weighted"), F1(over="fixed", zero_division=1), F1(label="edema"), SampleF1(), LabelAccuracy()):
         whole = measure(metric, *zip(*pairs, strict=True))
         assert point(whole) == pytest.approx(value(metric, *zip(*shuffled, strict=True)), abs=1e-12, nan_ok=True)
         parts = [

@@ -240,6 +240,8 @@ def test_scores_of_pairs_by_hand(dictionary: str) -> None:
         assert metric.value(rows, np.ones((1, len(rows))), ())[0] == pytest.approx(np.nanmean(want[part]))
     skip = Umls("precision", dictionary=dictionary, empty="skip").scores(predictions, targets, ())
     assert skip.tolist() == pytest.approx([1 / 2, nan, 0, 0, 0, nan], nan_ok=True)  # a failure is never left out
+    paired = Umls("precision", dictionary=dictionary, empty="reference").scores(predictions, targets, ())
+    assert paired.tolist() == pytest.approx([1 / 2, 0, 0, nan, nan, nan], nan_ok=True)  # the pairs that recall is over
     one = Umls("f1", dictionary=dictionary, empty="one").scores(predictions, targets, ())
     assert one.tolist() == [0.4, 0, 0, 0, 0, 1]
 
@@ -304,6 +306,8 @@ def test_wrong_options_name_the_right_ones(dictionary: str) -> None:
         Umls("precision", unit="cui")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="empty is 'nan', expected one of zero, one, skip"):
         Umls("precision", empty="nan")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="empty is 'reference', expected one of zero, one, skip"):
+        Umls("recall", empty="reference")
     with pytest.raises(ValueError, match="extractor is 'metamap'"):
         Umls("precision", "metamap")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"extractor concepts does not take threshold=0\.7") as caught:

@@ -262,10 +262,14 @@ def radfm_lists(root: Path) -> None:
     lists = root / "RadFM_data_csv"
     header = "image_path,disease,label"
     diseases = ("Pleural_Effusion", "cardiomegaly")
-    for n in range(8):
+    for n in range(16):
         png(root / "nih" / "images_001" / "images" / f"0000000{n // 2}_00{n % 2}.png", n)
+    for n in range(8):
         png(root / "chexpert" / "train" / f"patient0000{n}" / "study1" / "view1_frontal.jpg", n)
-    nih = [f"/mnt/authors/nih/images/0000000{n // 2}_00{n % 2}.png,{diseases[n % 2]},{n // 2 % 2}" for n in range(8)]
+    nih, nih_train = (
+        [f"/mnt/authors/nih/images/0000000{n // 2}_00{n % 2}.png,{diseases[n % 2]},{n // 2 % 2}" for n in numbers]
+        for numbers in (range(8), range(8, 16))
+    )
     stanford = [
         f"/mnt/authors/CheXpert-v1.0/train/patient0000{n}/study1/view1_frontal.jpg,{diseases[n % 2]},{n // 2 % 2}.0"
         for n in range(8)
@@ -276,16 +280,16 @@ def radfm_lists(root: Path) -> None:
         [*nih, *stanford, "/mnt/authors/nih/images/00000099_000.png,mass,0"],
     )
     table(lists / "chestxray_balance_train.csv", header, ["/mnt/authors/old.png,mass,1"])
-    table(lists / "chestxray_balance_train_new.csv", header, nih)
+    table(lists / "chestxray_balance_train_new.csv", header, nih_train)
     for name, source in (("pcxr", "vindr-pcxr"), ("mammo", "vindr-mammo"), ("spinexr", "vindr-spinexr")):
-        for n in range(8):
-            dicom(root / source / "test" / f"{name}{n}.dicom", n)
-        rows = [
-            f"/mnt/authors/{name}/test/{name}{n}.png,{('Brocho-pneumonia', 'mass')[n % 2]},{n // 2 % 2}"
-            for n in range(8)
-        ]
-        table(lists / f"{name}_balance_test.csv", header, rows)
-        table(lists / f"{name}_balance_train.csv", header, rows[:4])
+        for split, numbers in (("test", range(8)), ("train", range(8, 12))):
+            for n in numbers:
+                dicom(root / source / split / f"{name}{n}.dicom", n)
+            rows = [
+                f"/mnt/authors/{name}/{split}/{name}{n}.png,{('Brocho-pneumonia', 'mass')[n % 2]},{n // 2 % 2}"
+                for n in numbers
+            ]
+            table(lists / f"{name}_balance_{split}.csv", header, rows)
 
 
 MINIATURES: Mapping[str, Callable[[Path], None]] = {

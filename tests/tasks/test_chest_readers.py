@@ -641,10 +641,9 @@ def test_a_size_is_read_from_the_header_of_a_dicom_picture(mini: Make) -> None:
     from miniatures.pictures import dicom
 
     mimic = mini("mimic-cxr-jpg:annotated-from-p10")
-    for shot in SHOTS:
-        path = Path(picture_path(mimic, shot.subject, shot.study, shot.dicom))
-        dicom(path.with_suffix(".dcm"), 0, shot.size)
-    for path in mimic.glob("p1?/p*/s*/*.jpg"):
+    sizes = {shot.dicom: shot.size for shot in SHOTS}
+    for path in list(mimic.glob("p1?/p*/s*/*.jpg")):
+        dicom(path.with_suffix(".dcm"), 0, sizes[path.stem])
         path.unlink()
     reader = CheXmask(mini("chexmask"), images=mimic)
     shapes = {s.id.partition("|")[0]: s.targets["mask"].shape for s in reader.samples("test")}  # type: ignore[union-attr]

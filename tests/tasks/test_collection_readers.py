@@ -16,10 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from miniatures.collections import LESIONS, MEDMNIST_LABELS, MINIATURES, table
+from miniatures.pictures import png
 from radbench.tasks.readers import ham10000, medmnist, rad3d
 from radbench.tasks.readers.abdomenct1k import ORGANS, AbdomenCT1K
 from radbench.tasks.readers.generic_samples import Samples
 from radbench.tasks.readers.ham10000 import Classification, Segmentation
+from radbench.tasks.readers.image_folder import ImageFolder
 from radbench.tasks.readers.medmnist import MedMNIST
 from radbench.tasks.readers.medpix2 import Captions, Cases
 from radbench.tasks.readers.medpix_own import Captions as OwnCaptions
@@ -218,6 +220,7 @@ def test_medpixqa_options_letters_and_subgroups(made: Callable[[str], Path]) -> 
     caption = by_id(OwnCaptions(made("medpix-own")), "test")["images/own7.jpg"]
     assert caption.strata == {"organ": "lung", "modality": "MRI", "plane": "axial", "caption_words": "over 40"}
     assert caption.slots == {"modality": "MRI", "plane": "axial"}
+    assert caption.images[0].view == "axial"
 
 
 @given(st.integers(0, 100))
@@ -386,6 +389,25 @@ def test_any_caption_of_one_line_survives(captions: list[str]) -> None:
         assert [answer(s) for s in Roco(Path(folder)).samples("test")] == [c.strip() for c in captions]
 
 
+def test_roco_leaves_out_blank_captions_and_finds_suffixes_in_capitals(
+    made: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    root = made("roco")
+    folder = root / "data" / "test" / "radiology"
+    before = list(Roco(root).samples("test"))
+    name, *others = (Path(s.images[0].path) for s in before)
+    name.rename(name.with_suffix(".JPG"))
+    with (folder / "captions.txt").open("a", encoding="utf-8") as file:
+        file.write("ROCO_99999\t \n")
+    reader = Roco(root)
+    with caplog.at_level(logging.INFO, "radbench"):
+        samples = list(reader.samples("test"))
+    assert [s.id for s in samples] == [s.id for s in before]
+    assert [Path(s.images[0].path) for s in samples] == [name.with_suffix(".JPG"), *others]
+    assert reader.removed == {"ROCO_99999"}
+    assert caplog.messages == [f"{root / 'data'}: 1 figures of split test without a caption are left out"]
+
+
 # --- HAM10000 ---
 
 
@@ -393,7 +415,9 @@ def test_any_caption_of_one_line_survives(captions: list[str]) -> None:
 def test_ham10000_labels_and_patients(name: str, made: Callable[[str], Path]) -> None:
     root = made(name)
     train, test = by_id(Classification(root), "train"), by_id(Classification(root), "test")
-    assert {answer(s) for s in train.values()} == {answer(s) for s in test.values()} == set(ham10000.SKIN_LESIONS.values())
+    assert (
+        {answer(s) for s in train.values()} == {answer(s) for s in test.values()} == set(ham10000.SKIN_LESIONS.values())
+    )
     sample = train["ISIC_9000001"]
     assert (answer(sample), sample.cluster) == ("basal cell carcinoma", "HAM_9000000")
     context = "Age:31.0.Gender:female.Location:back."
@@ -553,6 +577,48 @@ def test_wce_names_with_blanks_and_unknown_folders(made: Callable[[str], Path]) 
     shutil.rmtree(root / "val" / "2_polyps")
     with pytest.raises(DataError, match="the class folder val/2_polyps"):
         list(Wce(root).samples("val"))
+
+
+def test_an_image_folder_ignores_hidden_files(tmp_path: Path) -> None:
+    for i in range(4):
+        png(tmp_path / "yes" / f"{i}.png", i)
+    before = ImageFolder(tmp_path, {"yes": "tumour"})
+    sizes = {split: len(list(before.samples(split))) for split in ("pool", "test")}
+    (tmp_path / "yes" / "._0.png").write_bytes(b"\0\5\x16\7")
+    after = ImageFolder(tmp_path, {"yes": "tumour"})
+    assert {split: len(list(after.samples(split))) for split in ("pool", "test")} == sizes == {"pool": 2, "test": 2}
+    assert after.fingerprint() == before.fingerprint()
+
+
+def test_wce_ignores_hidden_files_and_folders(made: Callable[[str], Path]) -> None:
+    root = made("wce")
+    before = list(Wce(root).samples("test")), Wce(root).fingerprint()
+    (root / "test" / ".ipynb_checkpoints").mkdir()
+    (root / "test" / "0_normal" / "._test_normal_ (1).jpg").write_bytes(b"\0\5\x16\7")
+    shutil.copytree(root / "test", root / "test" / "__MACOSX" / "test")
+    assert (list(Wce(root).samples("test")), Wce(root).fingerprint()) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "reader", "split"),
+    [
+        ("medpix-radfm", Single, "test"), ("medpix-radfm", Multi, "test"), ("medpix-radfm", Questions, "test"),
+        ("medpix2", Captions, "test"), ("medpix2:older", Cases, "all"), ("medpix-own", OwnQuestions, "test"),
+        ("medpix-own", OwnCaptions, "test"), ("rad3d", Modality, "test"), ("rad3d", Vqa, "test"), ("rad3d", Caption, "test"),
+        ("rad3d", Rationale, "test"), ("roco", Roco, "test"), ("roco:hub", Roco, "test"), ("ham10000", Classification, "test"),
+        ("ham10000", Segmentation, "test"),
+    ],
+)  # fmt: skip
+def test_a_folder_around_a_set_is_seen_through(
+    name: str, reader: Open, split: str, made: Callable[[str], Path], tmp_path: Path
+) -> None:
+    inside = made(name).rename(tmp_path / "moved")
+    (tmp_path / "around" / "archive").mkdir(parents=True)
+    inside = inside.rename(tmp_path / "around" / "archive" / "set")
+    (tmp_path / "around" / ".DS_Store").touch()
+    around = reader(tmp_path / "around")
+    assert list(map(repr, around.samples(split))) == list(map(repr, reader(inside).samples(split)))
+    assert around.fingerprint() == reader(inside).fingerprint()
 
 
 # --- plain samples ---
@@ -719,6 +785,22 @@ def test_an_empty_folder_is_told_what_belongs_there(
 ) -> None:
     with pytest.raises(DataError, match=message):
         reader(tmp_path)
+
+
+@pytest.mark.parametrize("end", ["   \n", ",,,,,,\n", " , ,\n", "\n\n"])
+def test_a_blank_last_line_and_blanks_around_column_names(end: str, made: Callable[[str], Path]) -> None:
+    root = made("medpix-own")
+    path = root / "medpixqa.csv"
+    before = list(OwnQuestions(root).samples("test"))
+    text = path.read_text(encoding="utf-8")
+    header, _, rest = text.partition("\n")
+    path.write_text("\n" + header.replace(",", " , ") + "\n" + rest + end, encoding="utf-8")
+    assert list(OwnQuestions(root).samples("test")) == before
+    path.write_text(text + "," * header.count(",") + "\n", encoding="utf-8")
+    assert list(OwnQuestions(root).samples("test")) == before
+    path.write_text(text + "x,\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"line \d+: 2 columns, the header has 12"):
+        list(OwnQuestions(root).samples("test"))
 
 
 def test_byte_order_marks_and_line_ends_read(made: Callable[[str], Path]) -> None:

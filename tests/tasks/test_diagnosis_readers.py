@@ -220,6 +220,17 @@ def test_vindr_pictures_may_lie_elsewhere_and_in_another_format(tmp_path: Path) 
     assert read(reader)["p16"].images[0].path == str(tmp_path / "converted" / "test" / "p16.png")
 
 
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [("vindr-cxr", VinDrCxr), ("vindr-pcxr", VinDrPCXR), ("vindr-mammo", VinDrMammo), ("vindr-spinexr", VinDrSpineXR)],
+)
+def test_vindr_pictures_may_be_called_dcm(name: str, reader: Callable[[Path], Reader], tmp_path: Path) -> None:
+    built(tmp_path, name)
+    for path in tmp_path.rglob("*.dicom"):
+        path.rename(path.with_suffix(".dcm"))
+    assert all(Path(s.images[0].path).is_file() for s in reader(tmp_path).samples("test"))
+
+
 def spoilt(path: Path, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8-sig")
     assert old in text
@@ -396,6 +407,39 @@ def test_a_tuberculosis_picture_must_tell_its_label(tmp_path: Path) -> None:
         list(cxr_members.NlmTb(tmp_path).samples("test"))
 
 
+def test_members_without_what_systems_leave_behind(tmp_path: Path) -> None:
+    """AppleDouble files, suffixes in capitals, bytes that are no UTF-8."""
+    built(tmp_path, "cxr-mix")
+    tb, openi = tmp_path / "nlm-tb" / "MontgomerySet" / "CXR_png", tmp_path / "openi" / "ecgen-radiology"
+    readers = [cxr_members.NlmTb(tmp_path / "nlm-tb", test_share=1.0), OpenIHeadings(tmp_path / "openi")]
+    before = [(list(read(r)), r.fingerprint()) for r in readers]
+    (tb / "._MCUCXR_0000_0.png").write_bytes(b"\0\5\x16\7")
+    (openi / "._3.xml").write_bytes(b"\0\5\x16\7")
+    readers = [cxr_members.NlmTb(tmp_path / "nlm-tb", test_share=1.0), OpenIHeadings(tmp_path / "openi")]
+    assert [(list(read(r)), r.fingerprint()) for r in readers] == before
+    (tb / "MCUCXR_0001_1.png").rename(tb / "MCUCXR_0001_1.PNG")
+    assert set(read(cxr_members.NlmTb(tmp_path / "nlm-tb", test_share=1.0))) == set(before[0][0])
+    (tmp_path / "covidx-cxr2" / "test.txt").write_bytes(b"p1 a\xff.png positive cohen\n")
+    with pytest.raises(DataError, match=r"test\.txt: not UTF-8 \(byte 4\)"):
+        list(cxr_members.CovidxCxr2(tmp_path / "covidx-cxr2").samples("test"))
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [
+        ("covidx-cxr2", cxr_members.CovidxCxr2), ("nlm-tb", cxr_members.NlmTb), ("rsna", cxr_members.RsnaPneumonia),
+        ("siim-acr", cxr_members.SiimAcr), ("object-cxr", cxr_members.ObjectCxr), ("radchest-ct", RadChestCT),
+    ],
+)  # fmt: skip
+def test_a_folder_around_a_set_is_seen_through(name: str, reader: Callable[[Path], Reader], tmp_path: Path) -> None:
+    built(tmp_path / "archive" / "set", name)
+    (tmp_path / ".DS_Store").touch()
+    (tmp_path / "__MACOSX").mkdir()
+    around, inside = reader(tmp_path), reader(tmp_path / "archive" / "set")
+    assert list(around.samples("train")) == list(inside.samples("train"))
+    assert around.fingerprint() == inside.fingerprint()
+
+
 def test_openi_headings_on_the_real_reports(shared: Path, tmp_path: Path) -> None:
     with tarfile.open(shared / "openi_reports" / "NLMCXR_reports.tgz") as archive:
         archive.extractall(tmp_path, filter="data")
@@ -570,7 +614,7 @@ def test_a_row_of_the_released_chest_list(tmp_path: Path) -> None:
     rows = list(BalancedList(tmp_path, table="chestxray_balance").samples("test"))
     third = rows[2]
     assert third == Sample(
-        id="3|00000001_000.png|pleural effusion",
+        id="test-3|00000001_000.png|pleural effusion",
         cluster="00000001",
         targets={"answer": Labels(("yes",))},
         images=(Image(str(tmp_path / "nih" / "images_001" / "images" / "00000001_000.png")),),
@@ -583,7 +627,10 @@ def test_a_row_of_the_released_chest_list(tmp_path: Path) -> None:
     )  # fmt: skip
     lost = rows[-1]  # kept, to count as a failed input
     assert lost.images[0].path == str(tmp_path / "00000099_000.png")
-    assert len(list(BalancedList(tmp_path, table="chestxray_balance").samples("train"))) == 8  # the newer list
+    train = list(BalancedList(tmp_path, table="chestxray_balance").samples("train"))
+    assert len(train) == 8  # the newer list
+    assert not {s.id for s in train} & {s.id for s in rows}
+    assert all(Path(s.images[0].path).exists() for s in train)
 
 
 def test_lists_may_lie_elsewhere_and_the_dispatch_reads_them(tmp_path: Path) -> None:
@@ -596,6 +643,9 @@ def test_lists_may_lie_elsewhere_and_the_dispatch_reads_them(tmp_path: Path) -> 
     )  # fmt: skip
     assert list(dispatched.samples("test")) == list(direct.samples("test"))
     assert dispatched.fingerprint() == direct.fingerprint()
+    around = BalancedList(tmp_path / "a", lists=tmp_path / "b", table="pcxr_balance")
+    shutil.copytree(tmp_path / "lists", tmp_path / "b" / "RadFM_data_csv-main")
+    assert list(around.samples("test")) == list(direct.samples("test"))
     with pytest.raises(DataError, match=r"pcxr_balance_test\.csv: not found"):
         list(BalancedList(tmp_path / "a", table="pcxr_balance").samples("test"))
 
@@ -612,7 +662,7 @@ def test_faults_of_released_lists(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"line 5: image_path or disease is empty"):
         list(BalancedList(tmp_path, table="pcxr_balance").samples("test"))
     listed.write_text(text.replace("/pcxr", "/elsewhere"))
-    with pytest.raises(DataError, match=r"none of its 8 pictures lies below"):
+    with pytest.raises(DataError, match=r"none of its 8 pictures lies below .*\n.*--data NAME=FOLDER"):
         list(BalancedList(tmp_path, table="pcxr_balance").samples("test"))
 
 
@@ -644,6 +694,27 @@ def test_cxr_mix_leaves_out_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no member 'rnsa'.*'rsna'"):
         CxrMix(tmp_path, members=("rnsa",))
     assert CxrMix(tmp_path).fingerprint() != CxrMix(tmp_path, seed=1).fingerprint()
+
+
+def test_cxr_mix_finds_members_in_any_case_and_tells_which_it_reads(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    MINIATURES["covidx-cxr2"](tmp_path / "COVIDx-CXR2")
+    MINIATURES["object-cxr"](tmp_path / "object-cxr")
+    both = CxrMix(tmp_path).fingerprint()
+    shutil.rmtree(tmp_path / "object-cxr")
+    (tmp_path / "object-cxr").mkdir()
+    (tmp_path / "object-cxr" / ".DS_Store").touch()
+    with caplog.at_level("INFO", "radbench"):
+        reader = CxrMix(tmp_path, members=("covidx-cxr2", "object-cxr", "nih"))
+        assert {q.strata["member"] for q in reader.samples("test")} == {"covidx-cxr2"}
+    assert [r.getMessage() for r in caplog.records] == [
+        f"{tmp_path}: members of CXR-Mix read: covidx-cxr2; not there: nih, object-cxr"
+    ]
+    alone = reader.fingerprint()
+    assert alone != both
+    (tmp_path / "COVIDx-CXR2").rename(tmp_path / "covidx-cxr2")
+    assert CxrMix(tmp_path).fingerprint() == alone
 
 
 def test_cxr_mix_reads_the_released_list(tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from radbench.tasks.phantom.cohort import box_of, render, write_cohort
+from radbench.tasks.phantom.cohort import box_of, render, write_case, write_cohort
 from radbench.tasks.phantom.ct import region_grid
 from radbench.tasks.phantom.files import grey8, write_slice
+from radbench.tasks.phantom.lexicon import WORDS
 from radbench.tasks.phantom.places import slice_axis
+from radbench.tasks.phantom.questions import questions
 from radbench.tasks.phantom.sampling import sample_cohort
 from radbench.tasks.phantom.sheet import contact_sheet
 from radbench.tasks.phantom.spec import ABNORMALITIES, ANATOMY, DEVICES, Case, Picture
@@ -473,6 +475,28 @@ def test_count_is_the_number_of_boxes() -> None:
             if f.count > 1 and case.kind == "2d":
                 r = render(case, SIZE)[0]
                 assert len(r.findings[f.name]) == f.count, (case.id, f.name)
+
+
+def test_what_is_asked_to_be_counted_stands_apart(tmp_path: Path) -> None:
+    """The drawn lesions themselves: as many pieces as the answer, none touching another."""
+    from scipy.ndimage import label
+
+    asked = 0
+    for case in sample_cohort(2, 120, SIZE):
+        (tmp_path / case.id / "pictures").mkdir(parents=True)
+        (tmp_path / case.id / "labels").mkdir()
+        case = write_case(tmp_path / case.id, case, SIZE)
+        for p in case.pictures if case.kind == "2d" else ():
+            for question in questions(case, p):
+                if question.kind != "count":
+                    continue
+                (f,) = (f for f in case.findings if WORDS[f.name].plural(0) in question.text)
+                r = next(r for r in render(case, SIZE) if r.view == p.view)
+                pieces = sum(label(np.pad(m, 1))[1] for m in r.findings[f.name])
+                together = label(np.logical_or.reduce(r.findings[f.name]))[1]
+                assert pieces == together == f.count == int(question.answer), (case.id, f.name, p.view)
+                asked += f.count > 1
+    assert asked > 3
 
 
 def test_planted_findings_change_their_pixels() -> None:

@@ -323,6 +323,19 @@ def test_every_question_has_the_answer_of_the_record(made: Case) -> None:
             assert asked.answer == wanted[asked.kind]
 
 
+@pytest.mark.parametrize(("boxes", "asked"), [
+    (((0, 0, 10, 10), (12, 0, 20, 10)), True), (((0, 0, 10, 10), (11, 11, 20, 20)), False),
+    (((0, 0, 10, 10), (8, 8, 20, 20)), False), (((0, 0, 10, 10),), False),
+])  # fmt: skip
+def test_how_many_is_asked_only_where_the_picture_shows_them_apart(
+    boxes: tuple[tuple[float, float, float, float], ...], asked: bool
+) -> None:
+    made = case(finding("lung nodule", count=2, size_mm=14.0))
+    picture = replace(made.pictures[0], boxes={"lung nodule": boxes})
+    counts = [a.answer for a in q.questions(replace(made, pictures=(picture,)), picture) if a.kind == "count"]
+    assert counts == ["2"] * asked
+
+
 @given(made_cases())
 def test_options_hold_the_answer_once_and_nothing_else_that_is_true(made: Case) -> None:
     orders = set()
@@ -442,6 +455,7 @@ def test_boxes_are_told_as_fractions_and_given_in_pixels() -> None:
     boxes = sample.targets["boxes"]
     assert isinstance(boxes, Boxes)
     assert all(b.label in sample.choices for b in boxes.boxes)
+    assert boxes.frame == (128, 64)
     assert [(b.x0, b.y1) for b in boxes.boxes] == [(0.0, 20.0)] * ("lung nodule" in sample.choices)
 
 

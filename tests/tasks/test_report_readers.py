@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -247,7 +248,12 @@ def rewrite(path: Path, change: Callable[[str], str]) -> None:
             r"split\.csv\.gz, line 2: split is <str of length 8, not shown: credentialed data>",
         ),
         ("split", "10000011", "patient", r"split\.csv\.gz, line 2: an id is <str of length 7"),
-        ("split", "dicom_id", "image", r"split\.csv\.gz, line 2: no column 'dicom_id' among its 4; it has image, study_id"),
+        (
+            "split",
+            "dicom_id",
+            "image",
+            r"split\.csv\.gz, line 2: no column 'dicom_id' among its 4; it has image, study_id",
+        ),
         ("metadata", "ViewPosition", "View", r"metadata\.csv\.gz, line 2: no column 'ViewPosition'"),
     ],
 )
@@ -522,6 +528,18 @@ def test_kaggle_takes_the_first_frontal_and_the_first_lateral_picture(built: Bui
     assert [i.view for i in samples["CXR11"].images] == ["Frontal", "Lateral"]
     xml = {s.id: texts(s) for s in OpenI(built("iu-xray:openi")).samples("all")}
     assert {s.id: texts(s) for s in samples.values()} == xml
+
+
+def test_openi_reads_no_appledouble_files(built: Build) -> None:
+    root = built("iu-xray:openi")
+    before = list(OpenI(root).samples("all")), OpenI(root).fingerprint()
+    (root / "ecgen-radiology" / "._2.xml").write_bytes(b"\0\5\x16\7")
+    assert (list(OpenI(root).samples("all")), OpenI(root).fingerprint()) == before
+    path = built("iu-xray:openi-archive") / "NLMCXR_reports.tgz"
+    packed = list(OpenI(path).samples("all"))
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(root / "ecgen-radiology", "ecgen-radiology")
+    assert {s.id for s in OpenI(path).samples("all")} == {s.id for s in packed}
 
 
 def test_broken_iu_copies(built: Build, tmp_path: Path) -> None:

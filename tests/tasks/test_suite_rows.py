@@ -207,3 +207,15 @@ def test_a_model_that_learns_passes_over_tasks_without_support(official: Path, t
     assert "no support split" in run.results["skipped"][external.name]
     with pytest.raises(radbench.RadbenchError, match="no support split"):
         radbench.evaluate("knn:k=1", external.name, data=data, out=tmp_path / "named")
+
+
+def test_pictures_and_volumes_of_one_row_are_compared_as_pictures(official: Path, tmp_path: Path) -> None:
+    task = TASKS["radbench/vqa/rad3d"]
+    kinds = {
+        i.kind
+        for s in task.dataset.open(DataLocations.parse(data_for(official, task))).samples("train")
+        for i in s.images
+    }
+    assert kinds == {"2d", "volume"}
+    run = radbench.evaluate("knn:k=1", task.name, data=data_for(official, task), out=tmp_path / "run", resamples=5)
+    assert run.results is not None and not run.results["tasks"][task.name]["failures"]

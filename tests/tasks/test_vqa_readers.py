@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from itertools import takewhile
@@ -305,10 +307,20 @@ def test_radfm_lists_find_the_users_pictures(tmp_path: Path) -> None:
     assert lost.images[0].path == str(tmp_path / "pictures/xmlab905/source.jpg")  # not another image's source.jpg
     with pytest.raises(ConfigError, match=r"no question table 'pmcqa': did you mean 'pmcvqa'"):
         VqaList(tmp_path, lists=lists, table="pmcqa")
+    (lists / "filtered_case_report_test.csv").unlink()
     with pytest.raises(
         DataError, match=r"filtered_case_report_test\.csv: not found; expected a list of RadFM_data_csv"
     ):
         list(VqaList(tmp_path, lists=lists, table="filtered_case_report").samples("test"))
+
+
+@pytest.mark.parametrize(("table", "count"), [("pmcvqa", 4), ("vqarad", 9), ("slakevqa", 12), ("case_report", 5)])
+def test_a_list_none_of_whose_pictures_is_there_is_one_error(table: str, count: int, tmp_path: Path) -> None:
+    mini.radfm_questions(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=rf"_test\.csv: none of its {count} pictures lies (below|in) .*empty") as caught:
+        list(VqaList(tmp_path / "empty", lists=tmp_path / "lists", table=table).samples("test"))
+    assert "--data NAME=FOLDER" in caught.value.remedy
 
 
 # --- pictures by the ends of their authors' paths ---
@@ -318,7 +330,7 @@ def tree(root: Path, *names: str) -> Path:
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        path.write_text(name)  # no two alike
     return root
 
 
@@ -348,6 +360,21 @@ def test_a_stray_copy_does_not_hide_the_others(tmp_path: Path) -> None:
     assert index.find("/authors/nih/00000004_000.png") == tmp_path / "images/00000004_000.png"
     assert index.find("/authors/images/00000003_000.png") == tmp_path / "images/00000003_000.png"
     assert index.find("/authors/nih/00000003_000.png") is None
+
+
+def test_identical_copies_of_pictures_count_as_one(tmp_path: Path) -> None:
+    root = tree(tmp_path, *(f"images/{i:08d}_000.png" for i in range(9)), "more/other.png")
+    shutil.copytree(root / "images", root / "backup" / "images")
+    shutil.move(root / "backup" / "images" / "00000007_000.png", root / "backup" / "00000009_000.png")
+    index = PictureIndex(root)
+    assert index.find("/authors/nih/00000004_000.png") == root / "backup/images/00000004_000.png"
+    assert index.find("/authors/nih/00000007_000.png") == root / "images/00000007_000.png"  # not copied
+    assert index.find("/authors/nih/00000009_000.png") == root / "backup/00000009_000.png"
+    (root / "images/00000004_000.png").write_text("images/00000004_00x.png")  # of one size, another picture
+    index = PictureIndex(root)
+    assert index.find("/authors/nih/00000004_000.png") is None
+    with pytest.raises(DataError, match=r"none of its 2 pictures .* \(1 have a name that several different files"):
+        index.require_some(["/authors/nih/00000004_000.png", "/authors/nih/x.png"], tmp_path / "list.csv")
 
 
 def test_another_format_counts_where_there_is_no_better(tmp_path: Path) -> None:
@@ -513,6 +540,48 @@ def test_a_hub_copy_without_pictures_says_so(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(table, tmp_path / "data/test-00000-of-00001.parquet")
     with pytest.raises(DataError, match=r"split 'test': no column 'image'; it has question, answer"):
         list(VqaRad(tmp_path).samples("test"))
+
+
+def test_hidden_and_damaged_files_of_a_hub_copy(tmp_path: Path) -> None:
+    mini.vqa_rad_hub(tmp_path)
+    before = list(VqaRad(tmp_path).samples("test")), VqaRad(tmp_path).fingerprint()
+    (test,) = tmp_path.glob("data/test-*.parquet")
+    for name in ("data/._test-0.parquet", "__MACOSX/data/test-0.parquet", ".cache/huggingface/test-0.parquet"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"\0\5\x16\7")
+    assert (list(VqaRad(tmp_path).samples("test")), VqaRad(tmp_path).fingerprint()) == before
+    whole = test.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", whole[:4] + bytes(len(whole) // 2) + whole[4 + len(whole) // 2 :]):
+        test.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"test-.*\.parquet: cannot be read .*\n.*download the file again"):
+            list(VqaRad(tmp_path).samples("test"))
+
+
+def test_vqamed_rows_are_trimmed_and_blank_answers_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    mini.vqamed2019(tmp_path)
+    path = tmp_path / "VQA-Med-2019/VQAMed2019Test/VQAMed2019_Test_Questions_w_Ref_Answers.txt"
+    rows = path.read_text().splitlines()
+    rows[0] = " synpic00006 | Modality | what kind of image is this? | ct with iv contrast "
+    spoilt_rows = [*rows[:3], "synpic00009|abnormality|is it?| # ", *rows[4:], "synpic00014|plane|which?|"]
+    before = list(VqaMed2019(tmp_path).samples("test"))
+    path.write_text("\n".join(spoilt_rows))
+    reader = VqaMed2019(tmp_path)
+    with caplog.at_level(logging.INFO, "radbench"):
+        assert list(reader.samples("test")) == before[:3] + before[4:]
+    assert reader.removed == {"synpic00009-1", "synpic00014-1"}
+    assert [r.getMessage() for r in caplog.records] == ["2 questions without a text or an answer are left out"]
+    path.write_bytes("synpic00006|plane|where?|c\u00f4t\u00e9\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"w_Ref_Answers\.txt: not UTF-8 \(byte 26\)"):
+        list(reader.samples("test"))
+
+
+def test_vqa_rad_pictures_whose_suffix_is_in_capitals(tmp_path: Path) -> None:
+    mini.vqa_rad(tmp_path)
+    folder = tmp_path / "osfstorage-archive/VQA_RAD Image Folder"
+    for path in sorted(folder.iterdir())[:4]:
+        path.rename(path.with_suffix(".JPG"))
+    found = {Path(s.images[0].path) for split in ("train", "test") for s in VqaRad(tmp_path).samples(split)}
+    assert found == set(folder.iterdir())
 
 
 # --- the real text ---
