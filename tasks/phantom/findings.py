@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations
 
 import numpy as np
 from radbench.tasks.phantom.anatomy import BESIDE_VENTRICLES, SHIFTS, Anatomy, satellites
@@ -12,7 +11,6 @@ from radbench.tasks.phantom.plans import PLANS, Plan
 from radbench.tasks.phantom.spec import Case, Finding
 from radbench.tasks.phantom.trees import arteries, ribs, vertebrae
 
-APART = 10.0  # mm
 GRADES = ("mild", "moderate", "severe")
 LUNG_SPACE = ("pleural effusion", "pneumothorax", "lung nodule", "consolidation", "atelectasis")
 LEVELS = ("T11", "T12", "L1", "L2", "L3", "L4", "L5")
@@ -157,16 +155,8 @@ def _placed(
             if off**2 + sum(float(v) ** 2 for i, v in enumerate(u) if i != axis) > 1.05:
                 continue
         f = replace(f, centre=tuple(round(float(c), 2) for c in p))  # type: ignore[arg-type]
-        centres = satellites(f, place, case.seed // 8, axis)
-        if case.modality == "X-ray" and not _apart_in_front(centres, max(f.radii)):
-            continue
-        return replace(f, count=len(centres))
+        return replace(f, count=len(satellites(f, place, case.seed // 8, axis)))
     return None
-
-
-def _apart_in_front(centres: list[tuple[float, float, float]], radius: float) -> bool:
-    """A frontal projection shows as many lesions as there are: their boxes are ``APART`` from each other."""
-    return all(max(abs(a[0] - b[0]), abs(a[2] - b[2])) > 2 * radius + APART for a, b in combinations(centres, 2))
 
 
 def _cut(rng: np.random.Generator, case: Case, f: Finding, organs: Anatomy, axis: int) -> float:

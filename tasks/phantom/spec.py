@@ -15,7 +15,7 @@ Side = Literal["left", "right", "midline", "bilateral", ""]
 Zone = Literal["upper", "middle", "lower", ""]
 Severity = Literal["mild", "moderate", "severe", ""]
 
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
