@@ -105,7 +105,9 @@ def peak_kib() -> int:
 def in_process(kind: str, path: Path, what: str) -> dict[str, float]:
     """The best of a few rounds, each in a process of its own."""
     command = [sys.executable, __file__, "--kind", kind, "--path", str(path), "--what", what]
-    rounds = [json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout) for _ in range(ROUNDS)]
+    rounds = [
+        json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout) for _ in range(ROUNDS)
+    ]
     return min(rounds, key=lambda r: r["seconds"])
 
 

@@ -234,8 +234,9 @@ def _opened(tasks: list[Task], config: RunConfig) -> tuple[list[tuple[Task, Read
         try:
             reader = task.dataset.open(locations)
             if next(iter(reader.samples(task.split)), None) is None:
+                place = f" at {locations.find(task.dataset)}" if task.dataset.folder else ""
                 raise DataError(
-                    f"dataset '{task.dataset.name}' has no sample in split '{task.split}'",
+                    f"dataset '{task.dataset.name}'{place} has no sample in split '{task.split}'",
                     remedy=f"radbench describe {task.name}",
                 )
             opened.append((task, reader))

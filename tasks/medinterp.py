@@ -183,7 +183,7 @@ TASKS = (
         choices=FINDINGS,
         published=("MI-10",),
         options=(_NAMES, _UNMENTIONED, _AVOID),
-        **_CLASSIFICATION,
+        **{**_CLASSIFICATION, "parser": lazy("radbench.tasks.parsers:named", among="mentioned")},
     ),
     Task(
         name="medinterp/classification/chexpert",

@@ -16,7 +16,7 @@ from radbench.metrics.vqa.choices import multimedeval_labels
 from radbench.metrics.vqa.matching import MATCHERS, NEVER_INVALID, Case, most_similar_option
 
 from radbench.errors import ConfigError, ImageError, nearest
-from radbench.records import Answer, Box, Failure, Mask, Prediction, Sample
+from radbench.records import Answer, Box, Failure, Labels, Mask, Prediction, Sample
 
 if TYPE_CHECKING:
     from radbench.task import Task
@@ -104,11 +104,12 @@ def labels(answer: Answer, sample: Sample, task: Task, separator: str = ",") -> 
     return Prediction(tuple(o for o in options if o in chosen), scores=answer.scores)
 
 
-def named(answer: Answer, sample: Sample, task: Task) -> Prediction:
+def named(answer: Answer, sample: Sample, task: Task, among: str = "") -> Prediction:
     """A set of labels: every option that stands in the answer as whole words, longer ones first, each stretch once.
 
     Case and punctuation do not count. It does not look at negation: ``no pneumothorax`` names pneumothorax. An answer that
-    names none is unparsable unless it says ``none``, ``normal`` or the like; scores are read as in :func:`labels`.
+    names none is unparsable unless it says ``none``, ``normal`` or the like; scores are read as in :func:`labels`. ``among``
+    names a target of the sample whose labels alone count, for sets that say of each sample which labels are known.
     """
     options = sample.choices or task.choices
     if answer.text is None or not answer.text.strip():
@@ -123,6 +124,9 @@ def named(answer: Answer, sample: Sample, task: Task) -> Prediction:
         return _unparsable("none of the labels is named")
     if not chosen:  # a label may itself say that nothing is there
         chosen = {option for option in options if _words(option) in _NOTHING}
+    known = sample.targets.get(among)
+    if isinstance(known, Labels):
+        chosen &= set(known.names)
     return Prediction(tuple(o for o in options if o in chosen), scores=answer.scores)
 
 
@@ -257,9 +261,9 @@ def mask(answer: Answer, sample: Sample, task: Task) -> Prediction:
     target = sample.targets[task.target]
     if isinstance(target, Mask) and answer.mask.shape != (expected := target.load().shape):
         picture = _shape(sample)
-        if picture == answer.mask.shape:  # then it is the reference that does not fit
+        if picture is not None and picture != expected:  # then no answer could fit
             return Prediction(
                 None, Failure("input", f"the reference mask has the shape {expected}, its picture {picture}")
             )
-        return _unparsable(f"mask of shape {answer.mask.shape}, the picture has {picture or expected}")
+        return _unparsable(f"mask of shape {answer.mask.shape}, the picture has {expected}")
     return Prediction(answer.mask)

@@ -125,6 +125,8 @@ class SceneGraphs:
                 document = json.loads(path.read_bytes())
             except (ValueError, RecursionError) as error:
                 raise DataError(f"{where}, its scene graph: not JSON ({type(error).__name__})") from None
+            except OSError as error:  # whose own message has the path, and so the picture's id
+                raise DataError(f"{where}, its scene graph: cannot be read ({error.strerror})") from None
             graph = SceneGraph(document, f"{where}, its scene graph", self.faults)
             image = Image(
                 picture_path(self._images, subject, study, dicom), view=graph.text("viewpoint") or None, study=study

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from radbench.tasks.readers.files import (
+    below,
     column,
     csv_rows,
     hash_files,
@@ -50,7 +51,7 @@ class CovidxCxr2:
                     f"{path}, line {line}: expected 'patient_id filename class source' with the class positive or negative",
                     found=f"found {text.strip()[:60]!r}",
                 )
-            picture = self._root / split / " ".join(name)
+            picture = below(self._root / split, " ".join(name))
             present = ("COVID-19",) if label == "positive" else ()
             yield _labelled(" ".join(name), patient, present, "COVID-19", picture, {"source": source})
 
@@ -113,7 +114,7 @@ class ObjectCxr:
         for line, row in csv_rows(path):
             image, shapes = (str(column(row, c, path, line)).strip() for c in ("image_name", "annotation"))
             present = ("foreign object",) if shapes else ()
-            yield _labelled(image, image, present, "foreign object", self._root / name / image)
+            yield _labelled(image, image, present, "foreign object", below(self._root / name, image))
 
     def fingerprint(self) -> str:
         return hash_files(t for t in (self._root / f"{n}.csv" for n in self._FILES.values()) if t.exists())
@@ -137,7 +138,7 @@ class RsnaPneumonia:
         classes = self._detailed()
         for patient, boxes in self._images().items():
             if by_hash(patient, self._seed, self._share) == split:
-                picture = self._root / "stage_2_train_images" / f"{patient}.dcm"
+                picture = below(self._root / "stage_2_train_images", f"{patient}.dcm")
                 strata = {"class": classes[patient]} if patient in classes else {}
                 present = () if boxes is None else ("pneumonia",)
                 yield _labelled(patient, patient, present, "pneumonia", picture, strata, Boxes(tuple(boxes or ())))

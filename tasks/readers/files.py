@@ -51,6 +51,14 @@ def unwrapped(root: Path, *markers: str) -> Path:
     return root
 
 
+def below(folder: Path, name: str) -> Path:
+    """A picture that a table names: below its folder, even where the name begins with a slash.
+
+    Names with ``..`` are refused when the picture is loaded (:func:`radbench.images.decode.decode`).
+    """
+    return folder / name.lstrip("/")
+
+
 class Names:
     """Files of a folder by name, whatever case their suffixes are in; the folder is listed once, when first needed."""
 
@@ -58,6 +66,7 @@ class Names:
         self._folder = folder
 
     def path(self, name: str) -> Path:
+        name = name.lstrip("/")
         plain = _lower_suffix(name)
         if name == plain:
             return self._folder / self._capital.get(name, name)
@@ -153,10 +162,10 @@ def column(row: dict[str, Any], name: str, path: Path, line: int) -> Any:
     try:
         return row[name]
     except KeyError:
-        items = path.suffix == ".json"
+        has_header = path.suffix not in (".json", ".jsonl")
         raise DataError(
-            f"{path}, {'item' if items else 'line'} {line}: no {'key' if items else 'column'} '{name}' among its {len(row)}",
-            remedy="" if items else "is there a header line, and is the separator right?",
+            f"{path}, line {line}: no column '{name}' among its {len(row)}",
+            remedy="is there a header line, and is the separator right?" if has_header else "",
             found=f"it has {', '.join(map(str, row))} ({nearest(name, map(str, row))})",
         ) from None
 

@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from radbench.tasks.readers.files import column, csv_rows, hash_files, hash_listing, opened, require, unwrapped
+from radbench.tasks.readers.files import below, column, csv_rows, hash_files, hash_listing, opened, require, unwrapped
 from radbench.tasks.readers.label_names import SKIN_LESIONS
 
 from radbench.errors import ConfigError, DataError, shown
@@ -56,7 +56,7 @@ class _Files:
         return found
 
     def image(self, name: str) -> Image:
-        return Image(str(self.pictures.get(name, self.root / f"{name}.jpg")))
+        return Image(str(self.pictures.get(name, below(self.root, f"{name}.jpg"))))
 
 
 class Classification:
@@ -200,4 +200,5 @@ def _one_hot(row: dict[str, str], table: Path, line: int) -> str:
 
 def _context(known: dict[str, str]) -> str:
     words = (("Age", known["age"]), ("Gender", known["sex"]), ("Location", known["localization"]))
-    return "".join(f"{name}:{value}." for name, value in words if value)
+    said = "".join(f"{name}:{value}." for name, value in words if value not in ("", "unknown"))
+    return f"{said}\n" if said else ""

@@ -37,7 +37,7 @@ def json_lists(path: Path, key: str) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises :class:`DataError` where the file has no such key.
     """
     keys: list[str] = []
-    for name, position, value in _nested(path):
+    for name, position, value in _nested(path, key):
         if not keys or keys[-1] != name:
             keys.append(name)
         if name == key and position:
@@ -68,16 +68,17 @@ def json_document(path: Path) -> Any:
     return value
 
 
-def _nested(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
+def _nested(path: Path, asked: str) -> Iterator[tuple[str, int, dict[str, Any]]]:
     with _Window(path) as window:
         window.expect("{", "an object of lists")
         if not window.skip("}"):
-            while True:
-                key = str(window.value("a key"))
-                window.expect(":", f"a colon after the key '{key:.40}'")
-                window.expect("[", f"a list under the key '{key:.40}'")
+            for number in count(1):  # keys may be study ids: errors tell the position, or the key that was asked for
+                key = str(window.value(f"key {number}"))
+                told = f"the key '{key}'" if key == asked else f"key {number}"
+                window.expect(":", f"a colon after {told}")
+                window.expect("[", f"a list under {told}")
                 yield key, 0, {}  # the key is there, even if its list is empty
-                for position, item in _objects(window, path, key):
+                for position, item in _objects(window, path, key if key == asked else f"{told}, item"):
                     yield key, position, item
                 if not window.more("}"):
                     break

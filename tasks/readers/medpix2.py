@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from radbench.tasks.readers.files import column, hash_files, json_lines, require, unwrapped
+from radbench.tasks.readers.files import below, column, hash_files, json_lines, require, unwrapped
 from radbench.tasks.readers.json_stream import json_list
 
 from radbench.errors import DataError
@@ -134,7 +134,7 @@ def _fingerprint(root: Path, what: str) -> str:
 
 
 def _image(root: Path, name: Any) -> Image:
-    return Image(str(root / "images" / f"{name}.png"))
+    return Image(str(below(root / "images", f"{name}.png")))
 
 
 def _text(value: Any) -> str:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from radbench.tasks.readers.files import column, csv_rows, hash_files, require, unwrapped
+from radbench.tasks.readers.files import below, column, csv_rows, hash_files, require, unwrapped
 
 from radbench.errors import DataError, shown
 from radbench.records import Access, Image, Labels, Sample, Text
@@ -125,8 +125,8 @@ def _rows(table: Path, split: str) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _image(root: Path, name: str) -> Image:
-    beside = root / "images" / name
-    return Image(str(beside if beside.is_file() else root / name))
+    beside = below(root / "images", name)
+    return Image(str(beside if beside.is_file() else below(root, name)))
 
 
 def _strata(row: dict[str, str]) -> dict[str, str]:

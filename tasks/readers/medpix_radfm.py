@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from radbench.tasks.readers.files import column, csv_rows, hash_files, require, unwrapped
+from radbench.tasks.readers.files import below, column, csv_rows, hash_files, require, unwrapped
 
 from radbench.errors import ConfigError, DataError, nearest
 from radbench.records import Image, Sample, Text
@@ -60,7 +60,7 @@ class Single:
                 id=f"{split}-{number}",
                 cluster=_case(name),
                 targets={"answer": Text((answer,))},
-                images=(Image(str(self._root / "images" / name)),),
+                images=(Image(str(below(self._root / "images", name))),),
                 slots={"type": kind},
                 strata={"type": kind},
             )
@@ -210,7 +210,7 @@ def _case(names: str) -> str:
 
 def _images(root: Path, names: str) -> tuple[Image, ...]:
     listed = [name.strip() for name in names.split(",") if name.strip()]
-    return tuple(Image(str(root / "images" / name)) for name in listed[:MOST_IMAGES])
+    return tuple(Image(str(below(root / "images", name))) for name in listed[:MOST_IMAGES])
 
 
 def _tell(table: Path, empty: int) -> None:

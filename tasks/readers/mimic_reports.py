@@ -50,6 +50,12 @@ class ReportFiles:
                 f"{self._files}: the report of the study in line {study.line} of the split table is missing",
                 remedy="unpack mimic-cxr-reports.zip completely",
             ) from None
+        except OSError as error:  # whose own message has the path, and so the patient
+            raise DataError(
+                f"{self._files}: the report of the study in line {study.line} of the split table cannot be read"
+                f" ({error.strerror})",
+                remedy="unpack mimic-cxr-reports.zip again",
+            ) from None
         return sections(data.decode("utf-8-sig", errors="replace"), self._method)
 
     def fingerprint(self) -> str:

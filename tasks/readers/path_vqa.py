@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from radbench.tasks.readers import arrow
-from radbench.tasks.readers.files import hash_files, json_lines, require
+from radbench.tasks.readers.files import below, hash_files, json_lines, require
 from radbench.tasks.readers.json_stream import json_list
 from radbench.tasks.readers.vqa_rows import (
     Places,
@@ -74,7 +74,7 @@ class PathVqa:
             picture = text(row, ("image", "img_id", "image_name"), place)
             file = picture if picture.lower().endswith(_SUFFIXES) else f"{picture}.jpg"
             name = unique(optional(row, "question_id", place) or f"{split}-{number}", seen)
-            yield _sample(name, picture, Image(str(folder / file)), row, place)
+            yield _sample(name, picture, Image(str(below(folder, file))), row, place)
 
     def _from_hub(self, split: str) -> Iterator[Sample]:
         for number, (place, image, digest, row) in enumerate(hub_rows(self._root, split), 1):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from radbench.tasks.readers import arrow
-from radbench.tasks.readers.files import csv_rows, hash_files, require
+from radbench.tasks.readers.files import below, csv_rows, hash_files, require
 from radbench.tasks.readers.vqa_rows import Places, answer_type, answered, nested, no_split, picture_folder, text
 
 from radbench.errors import DataError, shown
@@ -73,7 +73,7 @@ def case_samples(rows: Places, split: str, figures: Path) -> Iterator[Sample]:
         row = {str(name).strip().lower(): value for name, value in named.items()}
         paper = text(row, ("pmc_id",), place)
         answer = _without("A", text(row, ("answer",), place))
-        images = tuple(Image(str(figures / f"{paper}_{figure}.jpg")) for figure in figure_names(row, place))
+        images = tuple(Image(str(below(figures, f"{paper}_{figure}.jpg"))) for figure in figure_names(row, place))
         yield Sample(
             id=f"{split}-{number}",
             cluster=paper,

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from radbench.tasks.readers.files import column, csv_rows, visible
+from radbench.tasks.readers.files import below, column, csv_rows, visible
 
 from radbench.errors import DataError, nearest, shown
 from radbench.records import Access, Box, Boxes, Image, Labels, Sample, Target
@@ -51,7 +51,7 @@ def stored_suffix(folder: Path, suffix: str) -> str:
 
 
 def radiograph(folder: Path, image: str, suffix: str, **fields: str | None) -> Image:
-    return Image(str(folder / f"{image}{suffix}"), **fields)  # type: ignore[arg-type]
+    return Image(str(below(folder, f"{image}{suffix}")), **fields)  # type: ignore[arg-type]
 
 
 def flag(value: str, name: str, path: Path, line: int) -> bool:

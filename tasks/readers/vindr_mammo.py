@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from radbench.tasks.readers.files import column, csv_rows, hash_files, require
+from radbench.tasks.readers.files import below, column, csv_rows, hash_files, require
 from radbench.tasks.readers.vindr import ACCESS, SUFFIX, base, box, known_split, radiograph, stored_suffix
 
 from radbench.errors import ConfigError, DataError, nearest, shown
@@ -97,7 +97,7 @@ class VinDrMammo:
             id=image,
             cluster=study,
             targets={"answer": Labels(tuple(n for n in choices if n in names)), "boxes": Boxes(tuple(said.boxes))},
-            images=(radiograph(self._images / study, image, suffix, view=view, study=study),),
+            images=(radiograph(below(self._images, study), image, suffix, view=view, study=study),),
             choices=choices,
             strata={"view": view, "laterality": side, **breast},
         )

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from radbench.tasks.readers.files import column, hash_files, json_lines, require, text_lines
+from radbench.tasks.readers.files import below, column, hash_files, json_lines, require, text_lines
 from radbench.tasks.readers.json_stream import json_list
 from radbench.tasks.readers.vqa_rows import answered, nested, picture_folder, text
 
@@ -75,7 +75,7 @@ class OfficialText:
                 )
             name, category, question, answer = fields if len(fields) == 4 else (fields[0], "", *fields[1:])
             category = category.lower() or categories.get((name, question), "")
-            image = Image(str(images / f"{name}.jpg"))
+            image = Image(str(below(images, f"{name}.jpg")))
             yield _sample(name, image, question, answer, category, numbers)
 
     def fingerprint(self) -> str:
@@ -118,7 +118,7 @@ class MevfLists:
                     f"{place}: question_type is {shown(said)}, expected {', '.join(sorted(_CATEGORIES))} or abn",
                     remedy="VQA-RAD is also passed round as trainset.json and testset.json: keep it in its own folder",
                 )
-            sample = _sample(Path(file).stem, Image(str(images / file)), question, answer, category, numbers)
+            sample = _sample(Path(file).stem, Image(str(below(images, file))), question, answer, category, numbers)
             kind = text(row, ("answer_type",), place).lower()
             yield sample._replace(strata={**sample.strata, "answer_type": kind})
 
@@ -170,7 +170,12 @@ class JsonLines:
         for line, row in json_lines(self._path):
             image, question, answer = (column(row, c, self._path, line) for c in ("image", "question", "answer"))
             sample = _sample(
-                Path(image).stem, Image(str(self._root / image)), question, answer, row.get("category", ""), numbers
+                Path(image).stem,
+                Image(str(below(self._root, image))),
+                question,
+                answer,
+                row.get("category", ""),
+                numbers,
             )
             if split in ("all", row.get("split")):
                 yield sample

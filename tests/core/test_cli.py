@@ -157,7 +157,7 @@ def test_doctor_names_the_command_that_helps(tmp_path: Path) -> None:
     assert lines["mni152"] == ["1", "ready"]
     assert lines["slake"][1] == "not at data/slake  ->  radbench data fetch slake"
     assert lines["wce"][1].startswith("not at data/wce  ->  radbench data check wce; from: Kaggle")
-    assert lines["phantom"] == ["32", "made on first use (about 15 s, 21 MB)"]
+    assert lines["phantom"] == ["33", "made on first use (about 15 s, 21 MB)"]
     assert done.stdout.count("\nham10000 ") == 1  # once, however many tasks read it
     assert int(lines["ham10000"][0]) > 1
     extras = done.stdout.partition("datasets (")[0]
@@ -169,7 +169,7 @@ def test_commands_that_tell_write_nothing(tmp_path: Path) -> None:
     told = radbench("describe", "phantom/detection-anatomy", cwd=tmp_path, home=tmp_path).stdout
     assert "data: made on first use (about 15 s, 21 MB)" in told
     assert "cases.jsonl, pictures/, labels/: a folder for each cohort below ~/.cache/radbench/phantom" in told
-    assert 'Answer with a JSON list of {"label": name, "box": [x0, y0, x1, y1]}' in told  # as it is sent
+    assert 'Answer with a JSON list of {"label": name, "box": [x_min, y_min, x_max, y_max]}' in told  # as it is sent
     radbench("doctor", cwd=tmp_path, home=tmp_path)
     assert list(tmp_path.rglob("*phantom*")) == []
 

@@ -176,7 +176,15 @@ def test_labels_whose_score_reaches_the_threshold_are_predicted() -> None:
 @given(st.lists(st.tuples(st.none() | some, some), min_size=1, max_size=20), st.randoms(use_true_random=False))
 def test_order_and_batches_change_nothing(pairs: Any, random: Any) -> None:
     shuffled, cut = random.sample(pairs, len(pairs)), random.randrange(len(pairs) + 1)
-    for metric in (Accuracy(), F1(), F1("weighted"), F1(over="fixed", zero_division=1), F1(label="edema"), SampleF1(), LabelAccuracy()):
+    for metric in (
+        Accuracy(),
+        F1(),
+        F1("weighted"),
+        F1(over="fixed", zero_division=1),
+        F1(label="edema"),
+        SampleF1(),
+        LabelAccuracy(),
+    ):
         whole = measure(metric, *zip(*pairs, strict=True))
         assert point(whole) == pytest.approx(value(metric, *zip(*shuffled, strict=True)), abs=1e-12, nan_ok=True)
         parts = [

@@ -420,10 +420,10 @@ def test_ham10000_labels_and_patients(name: str, made: Callable[[str], Path]) ->
     )
     sample = train["ISIC_9000001"]
     assert (answer(sample), sample.cluster) == ("basal cell carcinoma", "HAM_9000000")
-    context = "Age:31.0.Gender:female.Location:back."
+    context = "Age:31.0.Gender:female.Location:back.\n"
     assert sample.slots == {"age": "31.0", "sex": "female", "localization": "back", "context": context}
     assert sample.strata == {"sex": "female", "localization": "back"}
-    assert train["ISIC_9000000"].slots["context"] == "Gender:male.Location:scalp."
+    assert train["ISIC_9000000"].slots["context"] == "Gender:male.Location:scalp.\n"
     for i, found in enumerate(test.values()):
         assert answer(found) == ham10000.SKIN_LESIONS[LESIONS[(100 + i) % 7]]
     known = name == "ham10000"

@@ -705,6 +705,7 @@ def test_cxr_mix_finds_members_in_any_case_and_tells_which_it_reads(
     shutil.rmtree(tmp_path / "object-cxr")
     (tmp_path / "object-cxr").mkdir()
     (tmp_path / "object-cxr" / ".DS_Store").touch()
+    caplog.clear()
     with caplog.at_level("INFO", "radbench"):
         reader = CxrMix(tmp_path, members=("covidx-cxr2", "object-cxr", "nih"))
         assert {q.strata["member"] for q in reader.samples("test")} == {"covidx-cxr2"}
