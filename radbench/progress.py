@@ -89,8 +89,9 @@ class Bar:
         self._bar.stop()
 
 
-def progress_for(stream: IO[str] = sys.stderr, quiet: bool = False) -> Progress:
-    """The right kind of progress for a stream."""
+def progress_for(stream: IO[str] | None = None, quiet: bool = False) -> Progress:
+    """The right kind of progress for a stream, by default standard error as it is now."""
     if quiet:
         return Silent()
+    stream = stream or sys.stderr
     return Bar() if stream.isatty() else Lines(stream)
