@@ -371,7 +371,7 @@ STOPS: dict[str, tuple[str, Damage, str]] = {
     "header only": (
         PMC,
         written("test.csv", lambda b: b.splitlines(keepends=True)[0]),
-        r"dataset 'pmc-vqa' has no sample in split 'test'\n  -> radbench describe",
+        r"dataset 'pmc-vqa' at .* has no sample in split 'test'\n  -> radbench describe",
     ),
     "too few columns": (
         PMC,
