@@ -32,7 +32,7 @@ SHARED ?= ../shared
 demo: .venv/demo
 	$(BIN)/radbench run --model constant:MRI --tasks demo/mni152 --out runs/demo-volume
 	$(BIN)/radbench run --model majority --tasks demo/modality --out runs/demo-majority
-	$(BIN)/radbench run --model knn --tasks 'phantom/*:cases=120,size=64' --out runs/demo-phantom
+	$(BIN)/radbench run --model knn --tasks 'phantom/*:cases=160,size=64' --out runs/demo-phantom
 	$(BIN)/radbench run --model knn --tasks demo/modality --out runs/demo-knn
 
 test: .venv/dev .venv/nltk_data
