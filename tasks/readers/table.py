@@ -127,8 +127,8 @@ class Table:
         text = Text((answer,)) if self._texts and type(answer) is str and answer else None
         value = get("image") if "image" in row else get("images", _NO_COLUMN)
         return Sample(
-            f"line-{line}" if name is None else str(name),
-            None if cluster is None or cluster == "" else str(cluster),
+            name if type(name) is str else f"line-{line}" if name is None else str(name),
+            cluster if type(cluster) is str and cluster else None if cluster in (None, "") else str(cluster),
             {"answer": text or self._target(row, line)},
             () if value is _NO_COLUMN else self._pictures(value, line),
             row,
