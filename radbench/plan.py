@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from radbench import __version__
 from radbench.errors import ConfigError, DataError, nearest
@@ -158,9 +158,10 @@ def make_plan(config: RunConfig, model: Model | Callable[..., Any] | None = None
     readers, skipped = _opened(tasks, config)
     named = _asked_by_name(config) if len(tasks) > 1 else {t.name for t in tasks}
     plans = []
-    for task, reader in readers:
+    for opened in readers:
+        task = opened.task
         try:
-            plans.append(_plan_for_model(task, reader, resolved, fingerprint, config))
+            plans.append(_plan_for_model(opened, resolved, fingerprint, config))
         except (ConfigError, DataError) as error:  # no support split to learn from, or one that cannot be read
             if task.name in named:
                 raise
@@ -168,15 +169,14 @@ def make_plan(config: RunConfig, model: Model | Callable[..., Any] | None = None
             log.warning("%s is not run: %s", task.name, error.message)
     if not plans:
         raise ConfigError(f"model '{config.model}' can run none of the tasks; {next(iter(skipped.values()))}")
-    opened = [plan.task for plan in plans]
-    config = replace(config, tasks=_specs(config.tasks, opened))
-    return Plan(config, resolved, tuple(plans), _groups_of(opened), fingerprint, skipped)
+    run = [plan.task for plan in plans]
+    config = replace(config, tasks=_specs(config.tasks, run))
+    return Plan(config, resolved, tuple(plans), _groups_of(run), fingerprint, skipped)
 
 
-def _plan_for_model(
-    task: Task, reader: Reader, model: Model, fingerprint: Mapping[str, str], config: RunConfig
-) -> TaskPlan:
+def _plan_for_model(opened: Opened, model: Model, fingerprint: Mapping[str, str], config: RunConfig) -> TaskPlan:
     """A task's plan, the model fitted to its support split or told its truth where it asks for that."""
+    task, reader, _ = opened
     digest, held_out = None, False
     if isinstance(model, Fitted):
         support = support_of(task, reader, config.seed)
@@ -186,7 +186,7 @@ def _plan_for_model(
         model.tell(task, reader.samples(task.split))
     by_sample = held_out or "by_sample" in model.capabilities
     text_form = bool(task.text_form) and task.form not in model.capabilities
-    return _plan_task(task, reader, fingerprint, digest, by_sample, text_form, config)
+    return _plan_task(opened, fingerprint, digest, by_sample, text_form, config)
 
 
 def _specs(asked: tuple[str, ...], opened: list[Task]) -> tuple[str, ...]:
@@ -203,10 +203,10 @@ def scoring_plan(manifest: Mapping[str, Any]) -> Plan:
     identity = manifest["identity"]
     fingerprint = identity["model"]
     plans = []
-    for task, reader in _opened(tasks, config)[0]:
-        stored = identity["tasks"].get(task.name, {})
+    for opened in _opened(tasks, config)[0]:
+        stored = identity["tasks"].get(opened.task.name, {})
         by_sample, text_form = bool(stored.get("by_sample")), bool(stored.get("text_form"))
-        plans.append(_plan_task(task, reader, fingerprint, stored.get("support_digest"), by_sample, text_form, config))
+        plans.append(_plan_task(opened, fingerprint, stored.get("support_digest"), by_sample, text_form, config))
     return Plan(config, None, tuple(plans), _groups_of(tasks), fingerprint, manifest.get("skipped", {}))
 
 
@@ -220,7 +220,15 @@ def _resolve_tasks(config: RunConfig) -> list[Task]:
     return tasks
 
 
-def _opened(tasks: list[Task], config: RunConfig) -> tuple[list[tuple[Task, Reader]], dict[str, str]]:
+class Opened(NamedTuple):
+    """A task whose data are there. ``first`` is kept, since some readers look at a whole table for it."""
+
+    task: Task
+    reader: Reader
+    first: Sample
+
+
+def _opened(tasks: list[Task], config: RunConfig) -> tuple[list[Opened], dict[str, str]]:
     """Every task with its reader: all datasets are there before anything is asked.
 
     A task that only a pattern asks for is passed over where its data cannot be read, and why is kept.
@@ -228,18 +236,19 @@ def _opened(tasks: list[Task], config: RunConfig) -> tuple[list[tuple[Task, Read
     locations = DataLocations.parse(config.data)
     _check_data_names(locations, tasks)
     named = _asked_by_name(config)
-    opened: list[tuple[Task, Reader]] = []
+    opened: list[Opened] = []
     skipped: dict[str, str] = {}
     for task in tasks:
         try:
             reader = task.dataset.open(locations)
-            if next(iter(reader.samples(task.split)), None) is None:
+            first = next(iter(reader.samples(task.split)), None)
+            if first is None:
                 place = f" at {locations.find(task.dataset)}" if task.dataset.folder else ""
                 raise DataError(
                     f"dataset '{task.dataset.name}'{place} has no sample in split '{task.split}'",
                     remedy=f"radbench describe {task.name}",
                 )
-            opened.append((task, reader))
+            opened.append(Opened(task, reader, first))
         except DataError as error:
             if task.name in named or len(tasks) == 1:
                 raise
@@ -282,15 +291,14 @@ def _groups_of(tasks: list[Task]) -> tuple[Group, ...]:
 
 
 def _plan_task(
-    task: Task,
-    reader: Reader,
+    opened: Opened,
     fingerprint: Mapping[str, str],
     support: str | None,
     by_sample: bool,
     text_form: bool,
     config: RunConfig,
 ) -> TaskPlan:
-    first = next(iter(reader.samples(task.split)))  # there is one: the task was opened
+    task, reader, first = opened
     _check_metrics(task, first)
     base = json.dumps([dict(fingerprint), support], sort_keys=True).encode()
     renderer = Renderer(task, config.seed, base, by_sample, config.draws, text_form)

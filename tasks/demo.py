@@ -7,10 +7,9 @@ that the pipeline works, it ranks no model.
 from __future__ import annotations
 
 from radbench.tasks.prompts import paper_prompts
+from radbench.tasks.readers.label_names import MODALITIES
 
 from radbench.task import LEAVE_ONE_CLUSTER_OUT, Dataset, Task, lazy
-
-MODALITIES = ("CT", "MRI", "Ultrasound", "PET", "X-ray", "angiography")
 
 _PICTURES = Dataset(
     "pydicom-pictures",

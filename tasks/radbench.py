@@ -11,14 +11,9 @@ from typing import Any
 
 from radbench.tasks import sources
 from radbench.tasks.prompts import paper_prompts
+from radbench.tasks.readers.label_names import MODALITIES, RELEASED_MODALITIES
 
 from radbench.task import Group, Option, Task, lazy
-
-MODALITIES = ("CT", "MRI", "Ultrasound", "PET", "X-ray", "angiography")
-RELEASED_MODALITIES = (
-    "CT", "MRI", "X-ray", "Annotated image", "Ultrasound", "Fluoroscopy", "DSA (angiography)", "Nuclear medicine", "Mammography",
-    "Barium",
-)  # fmt: skip
 
 _PROMPTS = "RadBench/prompts"
 # Precision over the pairs that recall is over: what a pair scores that has no medical word is not said.

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radbench.metrics.clinical import fingerprints
-from radbench.metrics.clinical.weights import BERT_VOCABULARY, caches, complete, find, missing
+from radbench.metrics.clinical.weights import BERT_VOCABULARY, complete, find, missing
 
+from radbench.caches import user_caches
 from radbench.errors import ConfigError
 
 LAYOUT = (("config.json",), ("vocabulary",), ("weights.th",))
@@ -109,7 +110,7 @@ def checkpoint_folder(model: str, weights: str = "") -> Path | None:
     """The folder of a model's checkpoint: in ``weights`` if given, else where radbench or the radgraph package keeps it."""
     if (found := find(model, LAYOUT, weights)) is not None or weights:
         return found
-    package = caches() / "radgraph" / "0.1.18" / model
+    package = user_caches() / "radgraph" / "0.1.18" / model
     return package if complete(package, LAYOUT) else None
 
 

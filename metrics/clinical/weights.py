@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import shutil
 import tarfile
 import zlib
@@ -18,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from radbench.caches import cache_root, user_caches
 from radbench.errors import ConfigError, nearest
 
 # A requirement is a set of file names of which one must be there; "a+b" is a file that needs another.
@@ -87,20 +87,15 @@ KNOWN: dict[str, Weights] = {
 }
 
 
-def caches() -> Path:
-    """Where this user's caches live: ``$XDG_CACHE_HOME``, else ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-
-
 def home() -> Path:
     """The folder that holds one folder of weights a name."""
-    return caches() / "radbench" / "weights"
+    return cache_root() / "weights"
 
 
 def _other_cache(name: str) -> Iterator[Path]:
     """Where the package that the weights come from keeps them."""
     if name == "chexbert":  # f1chexbert: appdirs' user cache
-        yield caches() / "chexbert"
+        yield user_caches() / "chexbert"
 
 
 def _hub_cache(name: str, needs: Needs) -> Iterator[Path]:

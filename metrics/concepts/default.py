@@ -14,12 +14,12 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Literal
 
-from radbench.metrics.clinical.weights import caches
 from radbench.metrics.concepts import hpo, lexicon, rrf
 from radbench.metrics.concepts.build import Term, build, write
 from radbench.metrics.concepts.index import FORMAT, Index
 from radbench.metrics.concepts.normal import RULES, tokens
 
+from radbench.caches import cache_root
 from radbench.errors import DataError, RadbenchError
 
 Named = Literal["hpo+radiology", "hpo", "radiology"]
@@ -30,7 +30,7 @@ REMEDY = "pip install 'radbench[text]'"
 
 def cache_folder() -> Path:
     """Where built dictionaries are kept."""
-    return caches() / "radbench" / "concepts"
+    return cache_root() / "concepts"
 
 
 def located(dictionary: str) -> Path:

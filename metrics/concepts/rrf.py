@@ -11,10 +11,10 @@ import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from radbench.metrics.clinical.weights import caches
 from radbench.metrics.concepts.build import build, write
 from radbench.metrics.concepts.index import Index
 
+from radbench.caches import cache_root
 from radbench.errors import DataError
 
 _CONSO_COLUMNS, _STY_COLUMNS = 18, 6
@@ -24,7 +24,7 @@ _CUI_FORM, _TUI_FORM = re.compile(r"C\d{7}"), re.compile(r"T\d{3}")
 
 def default_folder() -> Path:
     """Where ``radbench fetch umls`` puts the dictionary of a licensed release."""
-    return caches() / "radbench" / "umls"
+    return cache_root() / "umls"
 
 
 def build_from_rrf(

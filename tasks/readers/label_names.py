@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+MODALITIES = ("CT", "MRI", "Ultrasound", "PET", "X-ray", "angiography")  # RadBench's six
+RELEASED_MODALITIES = (  # of its released lists, optionally followed by a comma and an auxiliary name
+    "CT", "MRI", "X-ray", "Annotated image", "Ultrasound", "Fluoroscopy", "DSA (angiography)", "Nuclear medicine", "Mammography",
+    "Barium",
+)  # fmt: skip
+
 MEDMNIST = {
     "pneumoniamnist": ("normal", "pneumonia"),
     "breastmnist": ("malignant", "normal, benign"),

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from radbench.tasks.prompts import paper_prompts
 from radbench.tasks.readers.files import column, csv_rows, require
 from radbench.tasks.readers.json_stream import json_document, json_list, json_members
+from radbench.tasks.readers.label_names import MODALITIES, RELEASED_MODALITIES
 from radbench.tasks.readers.picture_index import PictureIndex
 from radbench.tasks.readers.rad3d_lists import (
     ARTICLES,
@@ -42,11 +43,6 @@ from radbench.records import Image, Labels, Sample, Target, Text
 
 log = logging.getLogger("radbench")
 
-PAPER_NAMES = ("CT", "MRI", "Ultrasound", "PET", "X-ray", "angiography")
-RELEASED_NAMES = (
-    "CT", "MRI", "X-ray", "Annotated image", "Ultrasound", "Fluoroscopy", "DSA (angiography)", "Nuclear medicine",
-    "Mammography", "Barium",
-)  # fmt: skip
 # Ours: the authors' mapping is unknown. Mammography, fluoroscopy and barium studies are made with X-rays; an annotated image
 # may be any modality; nuclear medicine is PET only where the auxiliary name says so.
 TO_PAPER: Mapping[str, str] = {
@@ -68,9 +64,9 @@ _FEATURES = "The Radiographic features can be summarized as follows."
 class Modality:
     """Which modality a scan is of. Cluster: the case, by the authors' paths ``<case>/<number>/<file>``; else the path.
 
-    ``answers="paper"``: the answer ``main,auxiliary`` is mapped to one of :data:`PAPER_NAMES` by its main name, with
+    ``answers="paper"``: the answer ``main,auxiliary`` is mapped to one of ``MODALITIES`` by its main name, with
     ``names`` (default :data:`TO_PAPER`); answers without a place among the six are left out, counted in the log.
-    ``answers="released"``: the choices are modality_set.json, or :data:`RELEASED_NAMES` where it is missing. Target
+    ``answers="released"``: the choices are modality_set.json, or ``RELEASED_MODALITIES`` where it is missing. Target
     ``answer``, stratum ``modality`` (the released main name). ``axes`` says where the axes of a NIfTI array point: the
     authors' headers hold no geometry (slices, columns, rows); None trusts the header.
     """
@@ -90,12 +86,12 @@ class Modality:
         self._root, self._answers, self._axes = root, answers, axes
         self._names = {name.casefold(): ours for name, ours in (TO_PAPER if names is None else names).items()}
         self._index = PictureIndex(root, SUFFIXES, path_map)
-        if unknown := sorted(set(self._names.values()) - set(PAPER_NAMES)):
-            raise ConfigError(f"Rad3D-Modality: '{unknown[0]}' is none of {', '.join(PAPER_NAMES)}")
+        if unknown := sorted(set(self._names.values()) - set(MODALITIES)):
+            raise ConfigError(f"Rad3D-Modality: '{unknown[0]}' is none of {', '.join(MODALITIES)}")
 
     def samples(self, split: str) -> Iterator[Sample]:
         table, left_out = table_of(self._root, "radio_modality_{}.csv", split), 0
-        choices = PAPER_NAMES if self._answers == "paper" else self._released
+        choices = MODALITIES if self._answers == "paper" else self._released
         for number, (line, row) in enumerate(csv_rows(table), 1):
             path, answer = (column(row, c, table, line).strip() for c in ("image_path", "answer"))
             label = self._paper(answer) if self._answers == "paper" else self._as_released(answer)
@@ -128,7 +124,7 @@ class Modality:
     def _released(self) -> tuple[str, ...]:
         path = self._root / "modality_set.json"
         if not path.is_file():
-            return RELEASED_NAMES
+            return RELEASED_MODALITIES
         document = json_document(path)
         names = document.get("modality") if isinstance(document, dict) else None
         if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):

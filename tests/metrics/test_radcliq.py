@@ -236,7 +236,7 @@ def test_what_it_lacks_is_said_shortly(tmp_path: Path, monkeypatch: pytest.Monke
     from radbench.metrics.clinical import weights
 
     monkeypatch.setattr(weights, "_hub_cache", lambda name, needs: [])
-    monkeypatch.setattr(weights, "caches", lambda: tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     reasons = [reason for m in RadCliQ().inputs() if (reason := m.unavailable())]
     place = f"{tmp_path}/radbench/weights or the usual caches"
     assert reasons == [

@@ -260,7 +260,7 @@ def test_released_modalities_as_released(made: Callable[[str], Path]) -> None:
     with pytest.raises(DataError, match=r'modality_set\.json: expected \{"modality"'):
         list(Modality(root, answers="released").samples("test"))
     (root / "modality_set.json").unlink()
-    assert next(iter(Modality(root, answers="released").samples("test"))).choices == rad3d.RELEASED_NAMES
+    assert next(iter(Modality(root, answers="released").samples("test"))).choices == rad3d.RELEASED_MODALITIES
 
 
 def test_scans_of_a_case_are_pictures_of_one_array(made: Callable[[str], Path]) -> None:
