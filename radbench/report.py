@@ -144,62 +144,6 @@ def subgroups(results: Mapping[str, Any]) -> str:
     return f"{text}\n\n(in brackets: fewer than {SMALL_SUBGROUP} samples)\n"
 
 
-def differences(a: Path, b: Path) -> dict[str, dict[str, Any]]:
-    """Per task and metric of two scored runs: ``a - b`` on their common samples with the paired interval."""
-    import numpy as np
-
-    from radbench.scoring import as_entry, rounded
-    from radbench.statfiles import load_measures
-    from radbench.statistics import Measure, clusters_of, paired_difference
-
-    first, second = load_results(a), load_results(b)
-    out: dict[str, dict[str, Any]] = {}
-    for name in first["tasks"]:
-        if name not in second["tasks"]:
-            continue
-        one, two = first["tasks"][name]["metrics"], second["tasks"][name]["metrics"]
-        metrics = [m for m in one if m in two and one[m]["signature"] == two[m]["signature"]]
-        ids, clusters, left = load_measures(RunFolder(a), name, metrics)
-        other_ids, _, right = load_measures(RunFolder(b), name, metrics)
-        if len(np.unique(ids)) != len(ids) or len(np.unique(other_ids)) != len(other_ids):
-            raise DataError(f"task '{name}': runs with several draws a sample cannot be paired yet")
-        _, here, there = np.intersect1d(ids, other_ids, return_indices=True)
-        order = np.argsort(here)
-        here, there = here[order], there[order]
-        out[name] = {
-            metric: {**as_entry(estimate), "n": len(here), "better": one[metric]["better"]}
-            for metric, estimate in paired_difference(
-                {m: Measure(x.metric, x.state, x.rows[here]) for m, x in left.items()},
-                {m: Measure(x.metric, x.state, x.rows[there]) for m, x in right.items()},
-                clusters_of(clusters[here]),
-                first["resamples"],
-                first["seed"],
-                first["level"],
-            ).items()
-        }
-    found: dict[str, dict[str, Any]] = rounded(out)
-    return found
-
-
-def difference_table(a: Path, b: Path, found: Mapping[str, Mapping[str, Any]]) -> str:
-    """Paired differences as text."""
-    if not found:
-        return f"{a} and {b} have no task in common\n"
-    rows = [
-        [
-            task,
-            f"{metric} {ARROWS[e['better']]}",
-            "-" if e["value"] is None else f"{e['value']:+.4f}",
-            "-" if e["low"] is None else f"[{e['low']:+.4f}, {e['high']:+.4f}]",
-            str(e["n"]),
-        ]
-        for task, metrics in found.items()
-        for metric, e in metrics.items()
-    ]
-    head = f"{a} minus {b}, paired on common samples\n\n"
-    return head + aligned(["task", "metric", "difference", "paired interval", "n"], rows, right={2, 4}) + "\n"
-
-
 def aligned(header: Sequence[str], rows: Iterable[Sequence[str]], right: set[int]) -> str:
     """Columns of text, control characters made visible, the same on every terminal."""
     cells = [list(header), *([clean(c) for c in row] for row in rows)]

@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, get_args
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from radbench.metrics.base import Additive
 from radbench.metrics.base import said as said_text
 from radbench.metrics.findings.diversity import CollapseWatch
 from radbench.plan import Plan, TaskPlan
-from radbench.records import Answer, Labels, Mask, Prediction, Sample, Target, Text
+from radbench.records import Access, Answer, Labels, Mask, Prediction, Sample, Target, Text
 from radbench.registry import find_metric
 from radbench.runner import BATCH, sample_batches
 from radbench.statfiles import save_statistics, stats_file
@@ -31,6 +31,7 @@ log = logging.getLogger("radbench")
 
 MASK_BATCH = 4  # a volume's mask may take a hundred megabytes
 REPORT_WORDS = 8  # a shorter reference is an answer, and answers may well be alike
+STRICTER: tuple[str, ...] = get_args(Access)  # from open to private
 SUBGROUP_VALUES = 60  # an axis with more values than this is a listing, not a subgroup analysis
 
 
@@ -42,6 +43,8 @@ class ScoredTask:
     ids: np.ndarray  # (n,) bytes
     clusters: np.ndarray | None  # (n,) bytes, None where every sample stands alone
     strata: Mapping[str, tuple[tuple[str, ...], np.ndarray]]  # axis -> values, (n,) codes, -1 where absent
+    sizes: Mapping[str, tuple[tuple[str, ...], np.ndarray]]  # axes every sample has: how long, how many pictures
+    access: str
     classes: Mapping[str, int]
     failures: Counter[str]
     unanswered: int
@@ -135,7 +138,8 @@ def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
     ids: list[np.ndarray] = []
     clusters: list[np.ndarray] = []
     own_cluster = plan.renderer.draws == 1  # several draws of a sample are one cluster
-    strata = _Strata()
+    strata, sizes = _Strata(), _Strata()
+    access: set[str] = set()
     classes: Counter[str] = Counter()
     failures: Counter[str] = Counter()
     unanswered = unscorable = 0
@@ -158,13 +162,17 @@ def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
         ids.append(_as_bytes([s.id for s in answered]))
         own_cluster &= all(s.cluster is None or s.cluster == s.id for s in answered)
         clusters.append(_as_bytes([s.cluster or s.id for s in answered]))
-        strata.add(answered)
+        strata.add([s.strata for s in answered])
+        sizes.add([_sizes(s, t) for s, t in zip(answered, targets, strict=True)])
+        access.update(s.access or task.access for s in answered)
     empty = np.array([], "S1")
     return ScoredTask(
         plan,
         np.concatenate(ids) if ids else empty,
         None if own_cluster else np.concatenate(clusters),
         strata.finish(),
+        sizes.finish(),
+        max(access, key=STRICTER.index, default=task.access),
         dict(sorted(classes.items())),
         failures,
         unanswered,
@@ -174,6 +182,16 @@ def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
         metrics.failed,
         collapse.warning(),
     )
+
+
+def _sizes(sample: Sample, target: Target) -> dict[str, str]:
+    """RadVLBench's axes of size: words of the question and of the reference, pictures."""
+    found = {"n_images": str(len(sample.images))}
+    if question := sample.slots.get("question"):
+        found["question_length"] = str(question.count(" ") + 1)
+    if isinstance(target, Text):
+        found["reference_length"] = str(target.first.count(" ") + 1)
+    return found
 
 
 def _is_report(target: Target) -> TypeGuard[Text]:
@@ -232,15 +250,13 @@ class _Strata:
         self._codes: dict[str, list[np.ndarray]] = {}
         self._n = 0
 
-    def add(self, samples: Sequence[Sample]) -> None:
-        axes = {axis for s in samples for axis in s.strata} | self._values.keys()
+    def add(self, strata: Sequence[Mapping[str, str]]) -> None:
+        axes = {axis for own in strata for axis in own} | self._values.keys()
         for axis in axes:
             values = self._values.setdefault(axis, {})
             codes = self._codes.setdefault(axis, [np.full(self._n, -1)] if self._n else [])
-            codes.append(
-                np.array([values.setdefault(s.strata[axis], len(values)) if axis in s.strata else -1 for s in samples])
-            )
-        self._n += len(samples)
+            codes.append(np.array([values.setdefault(own[axis], len(values)) if axis in own else -1 for own in strata]))
+        self._n += len(strata)
 
     def finish(self) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
         return {a: (tuple(self._values[a]), np.concatenate(self._codes[a])) for a in sorted(self._values)}
@@ -280,7 +296,7 @@ def summarise(task: ScoredTask, resamples: int, seed: int, level: float) -> dict
     return {
         "version": task.plan.task.version,
         "title": task.plan.task.title,
-        "access": task.plan.task.access,
+        "access": task.access,
         "regime": task.plan.task.regime,
         "n": task.n,
         "unanswered": task.unanswered,
@@ -350,8 +366,8 @@ def rounded(value: Any) -> Any:
 
 def _save(folder: RunFolder, task: ScoredTask) -> None:
     clusters = task.ids if task.clusters is None else task.clusters
-    strata = {axis: codes for axis, (_, codes) in task.strata.items()}
-    save_statistics(folder, task.plan.task.name, task.ids, clusters, strata, task.metrics)
+    axes = {**task.sizes, **task.strata}
+    save_statistics(folder, task.plan.task.name, task.ids, clusters, axes, task.metrics)
 
 
 # --- what a finished run need not do again ---

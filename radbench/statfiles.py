@@ -6,10 +6,12 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from radbench.errors import DataError, RadbenchError
 from radbench.folder import RunFolder
@@ -18,6 +20,17 @@ from radbench.registry import find_metric
 from radbench.statistics import Measure
 
 SAMPLES = "samples"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStatistics:
+    """What a scored run holds of a task, a row a sample and draw: (n,) ids and clusters, the value of each axis of
+    subgroups ("" where a sample has none), and its measures."""
+
+    ids: NDArray[np.bytes_]
+    clusters: NDArray[np.bytes_]
+    axes: Mapping[str, NDArray[np.str_]]
+    measures: Mapping[str, Measure]
 
 
 def stats_file(folder: RunFolder, task: str, metric: str) -> Path:
@@ -37,15 +50,17 @@ def save_statistics(
     task: str,
     ids: np.ndarray,
     clusters: np.ndarray,
-    strata: Mapping[str, np.ndarray],
+    axes: Mapping[str, tuple[Sequence[str], np.ndarray]],
     metrics: Sequence[ScoredMetric],
 ) -> None:
-    """``samples.npz`` ((n,) ids, clusters, strata codes) and one file of rows, state and signature a metric."""
+    """``samples.npz`` ((n,) ids, clusters, codes of each axis and its values) and one file of rows, state and signature
+    a metric."""
     path = _samples_file(folder, task)
-    axes = {f"stratum.{axis}": codes for axis, codes in strata.items()}
+    coded = {f"codes.{axis}": codes for axis, (_, codes) in axes.items()}
+    coded |= {f"values.{axis}": np.array(values, str) for axis, (values, _) in axes.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, ids=ids, clusters=clusters, **axes)  # type: ignore[arg-type]
+        np.savez(path, ids=ids, clusters=clusters, **coded)  # type: ignore[arg-type]
         for m in metrics:
             arrays = {"rows": m.rows, "state": np.array(json.dumps(m.metric.stored(m.state)))}
             arrays["signature"] = np.array(m.metric.signature(m.state))
@@ -59,13 +74,13 @@ def save_statistics(
         ) from error
 
 
-def load_measures(
-    folder: RunFolder, task: str, metrics: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray, dict[str, Measure]]:
-    """Ids, clusters and measures of a scored task, from ``stats/``."""
+def load_statistics(folder: RunFolder, task: str, metrics: Sequence[str]) -> TaskStatistics:
+    """What ``stats/`` holds of a scored task. Raises :class:`DataError` where it is missing or damaged."""
     try:
         with np.load(_samples_file(folder, task), allow_pickle=False) as archive:
             ids, clusters = archive["ids"], archive["clusters"]
+            names = [name.removeprefix("codes.") for name in archive.files if name.startswith("codes.")]
+            axes = {name: np.append(archive[f"values.{name}"], "")[archive[f"codes.{name}"]] for name in names}
         measures = {}
         for name in metrics:
             with np.load(stats_file(folder, task, name), allow_pickle=False) as archive:
@@ -76,4 +91,4 @@ def load_measures(
             f"{folder.path / 'stats' / task}: statistics are missing or damaged ({error})",
             remedy=f"radbench score {folder.path}",
         ) from None
-    return ids, clusters, measures
+    return TaskStatistics(ids, clusters, axes, measures)

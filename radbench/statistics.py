@@ -224,23 +224,6 @@ def estimate(
     }
 
 
-def paired_difference(
-    a: Mapping[Any, Measure],
-    b: Mapping[Any, Measure],
-    clusters: Clusters,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
-) -> dict[Any, Estimate]:
-    """``a - b`` per metric on the same samples under the same resamples, with the paired percentile interval."""
-    keys = [k for k in a if k in b]
-    draws = draw([a[k] for k in keys] + [b[k] for k in keys], clusters, resamples, seed)
-    differences = draws[: len(keys)] - draws[len(keys) :]
-    return {
-        key: Estimate(point(a[key]) - point(b[key]), *interval(differences[i], level)) for i, key in enumerate(keys)
-    }
-
-
 def macro(
     members: Sequence[tuple[Measure, Clusters]], resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
 ) -> Estimate:

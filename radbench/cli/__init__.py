@@ -147,14 +147,13 @@ def score_command(
 @_guarded
 def report_command(
     path: RunPath,
-    against: Annotated[str | None, typer.Option(help="a second run: paired differences", metavar="RUN")] = None,
     subgroups: Annotated[bool, typer.Option("--subgroups", help="values by stratum")] = False,
     as_json: Json = False,
 ) -> int:
-    """Print a run's table, its subgroups, or its paired differences to another run."""
+    """Print a run's table or its subgroups."""
     from radbench.cli import work
 
-    return work.report(path, against, subgroups, as_json)
+    return work.report(path, subgroups, as_json)
 
 
 @app.command("list")

@@ -18,7 +18,7 @@ from radbench.folder import RunFolder, Shard
 from radbench.plan import Plan, RunConfig, make_plan
 from radbench.progress import progress_for
 from radbench.records import Answer, Image, Request
-from radbench.report import clean, difference_table, differences, load_results, subgroups, table
+from radbench.report import clean, load_results, subgroups, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +180,9 @@ def _score_again(folder: RunFolder, as_json: bool) -> int:
     return 0 if results["complete"] else 5
 
 
-def report(path: str, against: str | None, by_stratum: bool, as_json: bool) -> int:
+def report(path: str, by_stratum: bool, as_json: bool) -> int:
     results = load_results(Path(path))
-    if against is not None:
-        found = differences(Path(path), Path(against))
-        if not found:
-            raise ConfigError(f"{path} and {against} have no task in common")
-        print(json.dumps(found) if as_json else difference_table(Path(path), Path(against), found))
-    elif as_json:
+    if as_json:
         print(json.dumps(results))
     else:
         print(subgroups(results) if by_stratum else table(results))

@@ -24,7 +24,6 @@ from radbench.statistics import (
     estimate,
     interval,
     macro,
-    paired_difference,
     point,
     pool,
     resample_counts,
@@ -137,15 +136,6 @@ def test_datasets_are_resampled_each_on_its_own() -> None:
     for _, counts in resample_counts(found, 20, 0):
         assert (counts[:, :2].sum(axis=1) == 2).all()
         assert (counts[:, 2:].sum(axis=1) == 2).all()
-
-
-def test_a_paired_difference_is_narrower_than_its_parts() -> None:
-    rng = np.random.default_rng(0)
-    a = rng.normal(size=500)
-    b = a + 0.1 + rng.normal(scale=0.1, size=500)
-    found = paired_difference({"m": mean_measure(b)}, {"m": mean_measure(a)}, alone(500))["m"]
-    assert found.value == pytest.approx(float((b - a).mean()))
-    assert 0 < found.low < found.value < found.high < 0.2
 
 
 def test_a_subgroup_uses_the_same_resamples_and_reports_where_it_is_undefined() -> None:
