@@ -1,0 +1,58 @@
+"""The command line's application, the guard around every command, and the options that several commands share.
+
+Only typer and the standard library are imported here; every command imports its work when it is called.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Annotated, ParamSpec
+
+import typer
+
+from radbench.errors import RadbenchError
+
+P = ParamSpec("P")
+
+app = typer.Typer(
+    name="radbench",
+    help="Evaluate radiology vision-language models on RadBench, RadVLBench, MedInterp and MedDr's evaluation.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Model = Annotated[str | None, typer.Option("--model", "-m", help="model spec, e.g. knn:k=5, or module:function")]
+Tasks = Annotated[
+    list[str] | None, typer.Option("--tasks", "-t", help="task name, suite/* or task.yaml; repeat or join by commas")
+]
+Data = Annotated[
+    list[str] | None, typer.Option("--data", "-d", help="folder that holds your datasets, or NAME=FOLDER; repeat")
+]
+Json = Annotated[bool, typer.Option("--json", help="print JSON on standard output, nothing else")]
+RunPath = Annotated[str, typer.Argument(help="a run folder", metavar="RUN")]
+Shard = Annotated[str | None, typer.Option(help="this worker's part, such as 2/8")]
+
+
+def guarded(function: Callable[P, int | None]) -> Callable[P, None]:
+    """Errors people can act on go to standard error with their exit code, without a traceback."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = function(*args, **kwargs)
+        except RadbenchError as error:
+            print(f"radbench: {error}", file=sys.stderr)
+            raise typer.Exit(int(error.exit_code)) from None
+        except OSError as error:  # a path of the user's that is no file, no folder, not allowed, full
+            if isinstance(error, BrokenPipeError):  # the reader of our output has gone, as `| head` does
+                sys.stderr.close()
+                raise typer.Exit(0) from None
+            print(f"radbench: {error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        raise typer.Exit(int(code or 0))
+
+    return wrapper
