@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from radbench import __version__
+from radbench.dataset import DataLocations, Reader
 from radbench.errors import ConfigError, DataError, nearest
+from radbench.prompting import Renderer, support_of
 from radbench.records import Fitted, Model, Sample, Told
 from radbench.registry import all_groups, all_tasks, find_metric, find_model, find_tasks, is_pattern
-from radbench.task import DataLocations, Group, Parser, Reader, Renderer, Task, support_of
+from radbench.task import Group, Parser, Task
 
 log = logging.getLogger("radbench")
 

@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from radbench.dataset import Dataset, Lazy, lazy
 from radbench.errors import ConfigError, nearest
 from radbench.images.windows import preset
 from radbench.records import Access, Generation
-from radbench.task import LEAVE_ONE_CLUSTER_OUT, Dataset, Lazy, Task, lazy
+from radbench.task import LEAVE_ONE_CLUSTER_OUT, Task
 
 Kind = Literal["vqa", "report", "classification", "multilabel", "detection", "segmentation"]
 

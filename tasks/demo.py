@@ -9,7 +9,8 @@ from __future__ import annotations
 from radbench.tasks.prompts import paper_prompts
 from radbench.tasks.readers.label_names import MODALITIES
 
-from radbench.task import LEAVE_ONE_CLUSTER_OUT, Dataset, Task, lazy
+from radbench.dataset import Dataset, lazy
+from radbench.task import LEAVE_ONE_CLUSTER_OUT, Task
 
 _PICTURES = Dataset(
     "pydicom-pictures",

@@ -13,7 +13,8 @@ from radbench.tasks import sources
 from radbench.tasks.prompts import paper_prompts
 from radbench.tasks.readers.label_names import COLON, MEDMNIST, SKIN_LESIONS
 
-from radbench.task import Option, Task, lazy
+from radbench.dataset import lazy
+from radbench.task import Option, Task
 
 _PROMPTS = "MedDr-Eval/prompts"
 _VQA_METRICS = (

@@ -15,7 +15,8 @@ from radbench.tasks.prompts import BOX_FORM, paper_prompts
 from radbench.tasks.readers.chest_names import CHEXPERT_14, FINDINGS, NIH_BOXED_4, REGIONS
 from radbench.tasks.readers.label_names import SKIN_LESIONS
 
-from radbench.task import Option, Task, lazy
+from radbench.dataset import lazy
+from radbench.task import Option, Task
 
 _LIST = "MedInterp/instructions"
 _RADCLIQ = "radcliq-v0-nobleu"

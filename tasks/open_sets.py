@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from radbench.tasks.prompts import paper_prompts
 
-from radbench.task import LEAVE_ONE_CLUSTER_OUT, Dataset, Group, Task, lazy
+from radbench.dataset import Dataset, lazy
+from radbench.task import LEAVE_ONE_CLUSTER_OUT, Group, Task
 
 _PNEUMONIA = Dataset(
     "pneumoniamnist",

@@ -13,7 +13,8 @@ from radbench.tasks import sources
 from radbench.tasks.prompts import paper_prompts
 from radbench.tasks.readers.label_names import MODALITIES, RELEASED_MODALITIES
 
-from radbench.task import Group, Option, Task, lazy
+from radbench.dataset import lazy
+from radbench.task import Group, Option, Task
 
 _PROMPTS = "RadBench/prompts"
 # Precision over the pairs that recall is over: what a pair scores that has no medical word is not said.

@@ -12,7 +12,8 @@ from radbench.metrics.findings.observations import OBSERVATIONS
 from radbench.tasks import sources
 from radbench.tasks.prompts import paper_prompts
 
-from radbench.task import Option, Task, lazy
+from radbench.dataset import lazy
+from radbench.task import Option, Task
 
 _PICTURES = "{captioned-images}"
 _SUGGESTED = "RadVLBench/suggested"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from radbench.task import Dataset, lazy
+from radbench.dataset import Dataset, lazy
 
 _READERS = "radbench.tasks.readers"
 _PHYSIONET = "a PhysioNet account, its training course and the data use agreement of the set"

@@ -14,9 +14,10 @@ from radbench.care.leakage import Leakage, task_leakage
 from radbench.care.manifest import Difference, compare, default_path, load, write
 from radbench.care.privacy import UNREADABLE, Concern, outgoing_check
 from radbench.care.similar import DEPTH, reference
+from radbench.dataset import DataLocations, Dataset, Reader
 from radbench.errors import OPEN_ACCESS, DataError
 from radbench.records import Image
-from radbench.task import LEAVE_ONE_CLUSTER_OUT, DataLocations, Dataset, Reader
+from radbench.task import LEAVE_ONE_CLUSTER_OUT
 
 Tell = Callable[[str], None]
 

@@ -14,8 +14,8 @@ import zlib
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
+from radbench.dataset import Dataset
 from radbench.errors import OPEN_ACCESS, ConfigError
-from radbench.task import Dataset
 
 MAX_MEMBERS = 5_000_000
 MAX_RATIO = 200  # unpacked to packed bytes of a whole archive; pictures hardly shrink, tables by ten

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from radbench.dataset import DataLocations, Dataset, Reader
 from radbench.errors import OPEN_ACCESS, DataError
 from radbench.records import Access, Image, Labels, Mask, Sample, Target, Text
-from radbench.task import LEAVE_ONE_CLUSTER_OUT, DataLocations, Dataset, Reader, Task
+from radbench.task import LEAVE_ONE_CLUSTER_OUT, Task
 
 NAMED = 5  # missing files that are named, of open data
 

@@ -14,9 +14,10 @@ import numpy as np
 
 from radbench.care.inventory import strictest
 from radbench.care.similar import COSINE, Looks, chosen, look, near, reference
+from radbench.dataset import Reader
 from radbench.errors import OPEN_ACCESS
 from radbench.records import Image, Labels, Sample, Text
-from radbench.task import LEAVE_ONE_CLUSTER_OUT, Reader, Task
+from radbench.task import LEAVE_ONE_CLUSTER_OUT, Task
 
 Source = Callable[[], Iterable[Sample]]  # samples that can be streamed more than once
 LONG_REPORT = 100  # characters from which an identical reference text says more than a template phrase

@@ -10,8 +10,8 @@ from radbench.care.checkup import FormFacts, ManifestFacts, Report
 from radbench.care.hub import fetchable
 from radbench.care.inventory import Split
 from radbench.care.privacy import TEXT, UNREADABLE, Concern
+from radbench.dataset import Dataset
 from radbench.report import aligned, clean
-from radbench.task import Dataset
 
 NO_FOLDER = "without a folder of its own: shipped in a package, or where its task file says"
 _LABEL = 10  # columns of the words before the facts

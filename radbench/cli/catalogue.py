@@ -11,10 +11,11 @@ from itertools import islice
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from radbench.dataset import DataLocations, Dataset, Reader
 from radbench.errors import OPEN_ACCESS, ConfigError, DataError, nearest
 from radbench.records import Text
 from radbench.registry import all_groups, all_metrics, all_tasks, find_metric, model_factory, model_names, options_of
-from radbench.task import LEAVE_ONE_CLUSTER_OUT, DataLocations, Dataset, Reader, Task
+from radbench.task import LEAVE_ONE_CLUSTER_OUT, Task
 
 if TYPE_CHECKING:
     from radbench.metrics.base import Metric

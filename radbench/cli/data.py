@@ -12,10 +12,11 @@ from radbench.care.checkup import CheckOptions, examine
 from radbench.care.inventory import datasets, forms, place, variants
 from radbench.care.screen import NO_FOLDER, as_dict, text
 from radbench.cli.catalogue import cut
+from radbench.dataset import DataLocations, Dataset
 from radbench.errors import ConfigError, DataError, nearest
 from radbench.registry import all_tasks, find_tasks
 from radbench.report import aligned
-from radbench.task import DataLocations, Dataset, Task
+from radbench.task import Task
 
 
 def list_datasets(as_json: bool) -> int:

@@ -12,7 +12,8 @@ from radbench.tasks.phantom.spec import ABNORMALITIES
 from radbench.tasks.phantom.study import CHEST
 from radbench.tasks.prompts import BOX_FORM, paper_prompts
 
-from radbench.task import Dataset, Group, Lazy, Option, Task, lazy
+from radbench.dataset import Dataset, Lazy, lazy
+from radbench.task import Group, Option, Task
 
 MODALITIES = ("CT", "MRI", "Ultrasound", "PET", "X-ray", "angiography")
 REGIONS = ("chest", "abdomen", "head", "spine", "breast", "neck", "vessels")

@@ -15,9 +15,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from radbench.dataset import Reader, lazy
 from radbench.errors import ConfigError, DataError
 from radbench.records import Labels, Sample
-from radbench.task import Reader, lazy
 
 if TYPE_CHECKING:
     import numpy as np

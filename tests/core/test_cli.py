@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from radbench.dataset import DataLocations, Dataset, Lazy
 from radbench.errors import DataError, Exit
 from radbench.records import Image, Sample, Text
-from radbench.task import DataLocations, Dataset, Lazy, Task
+from radbench.task import Task
 
 TaskWriter = Callable[..., Path]
 

@@ -30,9 +30,10 @@ from radbench.care.leakage import Leakage, leakage, task_leakage
 from radbench.care.privacy import TEXT, UNREADABLE, Concern, outgoing_check
 from radbench.care.similar import chosen, look, near
 from radbench.cli import data as command
+from radbench.dataset import DataLocations, Dataset, Lazy
 from radbench.errors import ConfigError, DataError
 from radbench.records import Image, Labels, Mask, Sample, Text
-from radbench.task import LEAVE_ONE_CLUSTER_OUT, DataLocations, Dataset, Lazy, Option, Task
+from radbench.task import LEAVE_ONE_CLUSTER_OUT, Option, Task
 
 SECRET = "Zq7Secret"
 LONG = "The heart is of normal size and the mediastinum is not widened. There is no effusion. " * 2

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 import radbench
+from radbench.dataset import DataLocations
 from radbench.errors import ConfigError, DataError
+from radbench.prompting import Template
 from radbench.records import Boxes, Labels, Text
-from radbench.task import DataLocations, Template
 from radbench.taskfile import load_run_file, load_task_file
 
 
@@ -157,7 +158,7 @@ def test_yaml_and_run_files(tmp_path: Path) -> None:
 
 
 def test_prompts_are_drawn_by_seed_and_sample_and_place_pictures(tmp_path: Path) -> None:
-    from radbench.task import Renderer
+    from radbench.prompting import Renderer
 
     rows = [{**ROW, "id": str(i), "image": "a.png;b.png"} for i in range(200)]
     task = load_task_file(write(tmp_path, rows, prompt=["A {question}", "B {image-2} then {images} {question}", "C"]))

@@ -32,9 +32,10 @@ from radbench.metrics.vqa.matching import (
 )
 from radbench.tasks.parsers import answer_set, bleu_labels, choice, closed_choice, labels
 
+from radbench.dataset import Dataset, lazy
 from radbench.errors import ConfigError
 from radbench.records import Answer, Sample
-from radbench.task import Dataset, Task, lazy
+from radbench.task import Task
 
 MODALITIES = ("CT", "MRI", "Ultrasound", "PET", "X-ray", "angiography")
 FINDINGS = ("pneumonia", "pleural effusion", "pneumothorax", "normal")

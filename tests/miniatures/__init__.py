@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from radbench.task import Dataset, Task
+from radbench.dataset import Dataset
+from radbench.task import Task
 
 SUITE_ROWS = pytest.StashKey[dict[str, list[str]]]()  # the table of rows, printed at the end of the test run
 MODULES = ("vqa", "reports", "chest", "diagnosis", "collections")

@@ -158,8 +158,8 @@ def test_replay_reads_its_own_answers_and_refuses_nonsense(text_task: object, tm
 
 
 def test_replayed_boxes_and_masks(tmp_path: Path) -> None:
+    from radbench.dataset import DataLocations
     from radbench.registry import find_tasks
-    from radbench.task import DataLocations
 
     task = find_tasks([str(OWN / "segmentation.yaml")])[0]
     lines = []

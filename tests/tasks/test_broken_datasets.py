@@ -22,10 +22,10 @@ from miniatures.pictures import dicom, jpg, nifti, png
 from typer.testing import CliRunner
 
 from radbench.cli import app, work
+from radbench.dataset import DataLocations
 from radbench.errors import OPEN_ACCESS, Exit
 from radbench.progress import progress_for
 from radbench.registry import all_tasks
-from radbench.task import DataLocations
 
 SECRET = "SECRET-8714"
 Damage = Callable[[Path], None]

@@ -32,9 +32,11 @@ from radbench.tasks.readers.rad3d import Caption, Modality, Rationale, Vqa
 from radbench.tasks.readers.roco import Roco
 from radbench.tasks.readers.wce import Wce
 
+from radbench.dataset import Dataset, Reader, lazy
 from radbench.errors import ConfigError, DataError
+from radbench.prompting import Renderer
 from radbench.records import Boxes, Image, Labels, Mask, Sample, Text
-from radbench.task import Dataset, Reader, Renderer, Task, lazy
+from radbench.task import Task
 
 Open = Callable[[Path], Reader]
 # miniature, reader, samples of every split

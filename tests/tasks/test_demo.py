@@ -11,9 +11,9 @@ from radbench.tasks.readers.package_pictures import MODALITIES, PICTURES
 
 import radbench
 from radbench import Image
+from radbench.dataset import DataLocations
 from radbench.errors import ImageError
 from radbench.registry import find_tasks
-from radbench.task import DataLocations
 
 
 @pytest.fixture(scope="module")

@@ -28,10 +28,10 @@ from radbench.tasks.readers.vindr_pcxr import VinDrPCXR
 from radbench.tasks.readers.vindr_spinexr import FREQUENT, VinDrSpineXR
 from radbench.tasks.readers.yes_no import NO_DISEASE, OTHERS, BalancedQuestions, readable
 
+from radbench.dataset import Reader
 from radbench.errors import ConfigError, DataError
 from radbench.images.windows import PRESETS
 from radbench.records import Box, Boxes, Image, Labels, Sample
-from radbench.task import Reader
 
 _HERE = "radbench.tasks.readers"
 _LABELS = "Abnormality_and_Location_Labels.csv"

@@ -11,11 +11,11 @@ from radbench.tasks.readers.medmnist import MedMNIST
 from radbench.tasks.readers.vqamed2019 import OfficialText
 
 import radbench
+from radbench.dataset import DataLocations
 from radbench.errors import DataError
 from radbench.records import Boxes, Labels, Mask, Text
 from radbench.registry import all_tasks, find_tasks
 from radbench.report import differences
-from radbench.task import DataLocations
 
 FOUR = [
     "open/pneumoniamnist",

@@ -29,11 +29,12 @@ from radbench.tasks.phantom.spec import GENERATOR_VERSION
 from radbench.tasks.phantom.tasks import TASKS
 
 import radbench
+from radbench.dataset import DataLocations
 from radbench.errors import ConfigError, DataError
 from radbench.records import Boxes, Labels, Mask, Prediction, Sample, Target, Text
 from radbench.registry import all_tasks, find_metric
 from radbench.statistics import Floats
-from radbench.task import DataLocations, Task
+from radbench.task import Task
 
 CASES, SIZE, SEED = 160, 64, 11  # the fewest dozens with every task in train and test
 PAIRED_SAMPLES = 24  # of a task, whose answers are paired with each other in every way

@@ -22,9 +22,9 @@ from radbench.tasks.readers.r2gen import MedDrMeta, R2Gen, cleaned, cluster_of
 from radbench.tasks.readers.report_samples import context, report_targets, view_stratum
 from radbench.tasks.readers.rexrank import MedEvalKit, ReXrank
 
+from radbench.dataset import Reader
 from radbench.errors import ConfigError, DataError
 from radbench.records import Sample, Text
-from radbench.task import Reader
 
 Build = Callable[[str], Path]
 RESTRICTED = (

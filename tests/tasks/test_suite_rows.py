@@ -11,9 +11,11 @@ from miniatures import SUITE_ROWS, data_for
 from radbench.tasks.published import suite_rows
 
 import radbench
+from radbench.dataset import DataLocations
+from radbench.prompting import Renderer
 from radbench.records import Image
 from radbench.registry import all_tasks, find_metric, find_model
-from radbench.task import DataLocations, Renderer, Task
+from radbench.task import Task
 
 ROWS = {row["row_id"]: row for row in suite_rows()}
 SUITES = ("radbench", "radvlbench", "medinterp", "meddr")
@@ -101,7 +103,7 @@ def test_scores_of_the_truth_are_the_best_there_are(official: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("row", sorted(r for r, facts in ROWS.items() if facts["task_kind"].startswith("rag_")))
 def test_voting_runs_and_the_retrieval_prompt_tells_the_neighbours(row: str, official: Path, tmp_path: Path) -> None:
-    from radbench.task import retrieved, support_of
+    from radbench.prompting import retrieved, support_of
 
     for task in tasks_of(row):
         data = data_for(official, task)

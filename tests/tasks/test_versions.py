@@ -15,8 +15,10 @@ import pytest
 from miniatures import data_for
 from radbench.tasks.phantom.cohort import write_cohort
 
+from radbench.dataset import DataLocations
+from radbench.prompting import Renderer
 from radbench.registry import all_tasks
-from radbench.task import DataLocations, Renderer, Task
+from radbench.task import Task
 
 STORED = Path(__file__).with_name("task_hashes.json")
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from radbench.metrics.base import Card, Mean
 
+from radbench.dataset import Dataset, lazy
 from radbench.records import Answer, Prediction, Request, Sample, Target, Text
-from radbench.task import Dataset, Task, lazy
+from radbench.task import Task
 
 
 class SameFirstWord(Mean):
