@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from radbench.records import Boxes, Labels, Mask, Prediction, Target, Text
 from radbench.statistics import Floats
 
 State = Any
+_BOUNDS = re.compile(r"(-?\d*\.?\d+) to (-?\d*\.?\d+)(?=[,;:]|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +23,17 @@ class Card:
 
     title: str
     formula: str
-    range: str
+    range: str  # "LOW to HIGH, ..." where no value lies outside: see bounds()
     source: str  # paper, package version or repository + commit
     valid_for: str = "any modality"
     failed: str = "a failed answer counts 0"
     notes: tuple[str, ...] = ()  # what a newcomer to the metric should know, a sentence each
+
+    def bounds(self) -> tuple[float, float] | None:
+        """Least and greatest possible value, read from ``range`` ("0 to 1, higher is better"); None where it names no two
+        numbers or holds "in practice" only."""
+        found = _BOUNDS.match(self.range)
+        return (float(found[1]), float(found[2])) if found else None
 
 
 class Metric(ABC):
@@ -40,7 +48,7 @@ class Metric(ABC):
     additive: ClassVar[bool] = False
     requires: tuple[str, ...] = ()  # specs of the metrics it is computed from (:class:`Composite`)
     accepts: ClassVar[tuple[type, ...]] = (Text, Labels, Boxes, Mask)  # the kinds of target it can score
-    card: Card
+    card: Card = Card("a metric without a card", "not stated", "not stated", "not stated")
 
     def fit(self, targets: Iterable[Target], choices: Sequence[str]) -> State:
         """State frozen for a task version, from all targets and the task's closed set (both may be ignored)."""
@@ -69,6 +77,10 @@ class Metric(ABC):
     def counted(self, rows: Floats) -> int:
         """How many samples enter the score (open questions, say, or masks that are not left out)."""
         return len(rows)
+
+    def scale(self) -> tuple[float, float] | None:
+        """Least and greatest possible value, as the card states them; None where it does not."""
+        return self.card.bounds()
 
     def unavailable(self) -> str | None:
         """None, or what is missing and the command that brings it."""

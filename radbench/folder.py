@@ -123,14 +123,34 @@ class RunFolder:
     def write_atomically(self, name: str, text: str) -> Path:
         """Write a file whole or not at all."""
         path = self.path / name
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            partial.write_text(text)
-            os.replace(partial, path)
+            replace_whole(path, text.encode())
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise _disk_error(path, error) from error
         return path
+
+
+def replace_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write a file whole or not at all, with ``mode`` less the umask. Raises OSError."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(content)
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_whole(path: Path, content: str | bytes, mode: int = 0o666) -> None:
+    """Write a file that the user asked for, and its folder, whole or not at all. Raises :class:`RadbenchError`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_whole(path, content.encode() if isinstance(content, str) else content, mode)
+    except OSError as error:
+        raise RadbenchError(
+            f"{path}: cannot write ({error.strerror or error})", remedy="free space, or name another file"
+        ) from error
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from radbench.caution import caution_lines
 from radbench.errors import DataError
 from radbench.folder import RESULTS, RunFolder
 
@@ -96,6 +97,7 @@ def notes(results: Mapping[str, Any]) -> list[str]:
     for name, reason in results.get("unreadable", {}).items():
         out.append(f"{name}: STOPPED, its data cannot be read on: {reason}".replace("\n", " "))
     out += _unavailable(results["tasks"])
+    out += caution_lines(results)
     if skipped := results.get("skipped"):
         out.append(f"Not run for want of data: {', '.join(skipped)}. What each needs: radbench describe NAME.")
         out += _incomplete_groups(results["tasks"], skipped)
@@ -126,22 +128,6 @@ def _unavailable(tasks: Mapping[str, Any]) -> list[str]:
         shown = ", ".join(sorted({name for names in where for name in names}))
         lines.append(f"{shown}: {', '.join(metrics)} unavailable: {reason}.")
     return lines
-
-
-def subgroups(results: Mapping[str, Any]) -> str:
-    """Every axis of every task; groups below 30 samples are bracketed."""
-    rows = []
-    for name, task in results["tasks"].items():
-        for axis, values in task["subgroups"].items():
-            for value, group in sorted(values.items()):
-                for metric, entry in group["metrics"].items():
-                    small = group["n"] < SMALL_SUBGROUP
-                    shown = f"({number(entry['value'])})" if small else number(entry["value"])
-                    rows.append([name, axis, value, metric, shown, span(entry), str(group["n"])])
-    if not rows:
-        return "no subgroups: the tasks name no strata\n"
-    text = aligned(["task", "axis", "subgroup", "metric", "value", "interval", "n"], rows, right={4, 6})
-    return f"{text}\n\n(in brackets: fewer than {SMALL_SUBGROUP} samples)\n"
 
 
 def aligned(header: Sequence[str], rows: Iterable[Sequence[str]], right: set[int]) -> str:

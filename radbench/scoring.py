@@ -188,9 +188,9 @@ def _sizes(sample: Sample, target: Target) -> dict[str, str]:
     """RadVLBench's axes of size: words of the question and of the reference, pictures."""
     found = {"n_images": str(len(sample.images))}
     if question := sample.slots.get("question"):
-        found["question_length"] = str(question.count(" ") + 1)
+        found["question_length"] = str(len(question.split()))
     if isinstance(target, Text):
-        found["reference_length"] = str(target.first.count(" ") + 1)
+        found["reference_length"] = str(len(target.first.split()))
     return found
 
 
@@ -314,7 +314,9 @@ def summarise(task: ScoredTask, resamples: int, seed: int, level: float) -> dict
 
 
 def as_entry(e: Estimate) -> dict[str, Any]:
-    return {"value": e.value, "low": e.low, "high": e.high, "defined": e.defined}
+    """An estimate as ``results.json`` has it; ``method`` is left out where it is the usual percentile interval."""
+    entry = {"value": e.value, "low": e.low, "high": e.high, "defined": e.defined}
+    return entry if e.method == "percentile" else {**entry, "method": e.method}
 
 
 def _group(group: Group, tasks: Mapping[str, ScoredTask], plan: Plan) -> dict[str, Any]:

@@ -9,13 +9,28 @@ The integer stream is ``default_rng(seed).integers(clusters, size=clusters)`` pe
 equals ``scipy.stats.bootstrap(..., method="percentile", rng=default_rng(seed))``. Percentiles are linear, 2.5 and 97.5
 by default, of 1,000 resamples as in MedVersa's paper (Zhou et al. 2024, "A Generalist Learner for Multifaceted Medical
 Image Interpretation").
+
+At the ends of a metric's scale (all right, all wrong) the percentile interval has no width although the truth may lie
+elsewhere. There it is Wilson's score interval of as many trials as clusters count, all successes or all failures, scaled
+to the metric's bounds (Wilson 1927): of 100 patients all right, [.963, 1]. A mean over clusters of one size falls short
+of the end by no more than the share of clusters that fall short at all, so for means it errs on the wide side; for
+other metrics it is a stated convention. Of intervals without width, a true rate just outside is missed in 2.3 % of
+samples of 100 by Wilson's, 2.5 % by Clopper and Pearson's, which needs beta quantiles for the same [.964, 1], and 8.2 % by
+Jeffreys' [.975, 1]. Where all resamples agree elsewhere on the scale the interval stays without width: ``constant``.
+With a few clusters wrong the percentile interval stands and is somewhat narrow (true rate .96, 100 patients: 91 % coverage).
+
+A class that a resample lacks is treated as the metric treats any samples without that class. Averages over the classes
+present leave it out (F1, accuracy-macro, balanced accuracy, box IoU and average precision of classes; AUROC wants samples
+of and outside the class), averages over a fixed list count their stated value for it (F1 with ``over=fixed``, CheXbert).
+Where no class is left the resample has no value; ``defined`` counts those that have one, and the percentiles are theirs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from statistics import NormalDist
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +40,15 @@ LEVEL = 0.95
 _BLOCK_BYTES = 64 << 20  # of resample counts at a time
 _SUMS_BYTES = 128 << 20  # of cluster sums of all measures at a time
 
+_FLAT = 1e-9  # of the scale: a narrower interval has no width
+
 Floats = NDArray[np.float64]
+Bounds = tuple[float, float]  # least and greatest possible value
+Method = Literal["percentile", "wilson", "constant", "none"]  # how an interval came about, see the module's text
 
 
 class Reducer(Protocol):
-    """What the engine needs of a metric: a value under weights, and whether weighted sums suffice for it."""
+    """What the engine needs of a metric: a value under weights, whether weighted sums suffice for it, and its bounds."""
 
     additive: ClassVar[bool]
 
@@ -39,6 +58,10 @@ class Reducer(Protocol):
 
     def value(self, rows: Floats, weights: Floats, state: Any) -> Floats:
         """(n, k) rows under (B, n) weights to (B,) values; nan where undefined."""
+        ...
+
+    def scale(self) -> Bounds | None:
+        """Least and greatest possible value; None where there is none."""
         ...
 
 
@@ -54,12 +77,17 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with its percentile interval. ``defined`` counts the resamples in which the metric has a value."""
+    """A value with its interval. ``defined`` counts the resamples in which the metric has a value.
+
+    ``method``: ``percentile``; ``wilson`` at an end of the scale; ``constant`` where all resamples agree elsewhere;
+    ``none`` where no resample has a value.
+    """
 
     value: float
     low: float
     high: float
     defined: int
+    method: Method = "percentile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,22 +242,83 @@ def interval(draws: Floats, level: float = LEVEL) -> tuple[float, float, int]:
     return float(low), float(high), len(defined)
 
 
+def wilson(successes: float, trials: float, level: float = LEVEL) -> Bounds:
+    """Wilson's score interval of a rate, 0 to 1; the whole range without trials. Wilson 1927, "Probable Inference"."""
+    if trials <= 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    rate = successes / trials
+    middle = (rate + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z / (1 + z * z / trials) * float(np.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials)))
+    return (0.0 if successes == 0 else middle - half), (1.0 if successes == trials else middle + half)
+
+
+def method_of(value: float, low: float, high: float, defined: int, bounds: Bounds | None) -> Method:
+    """How the interval of a value is to be made, from its percentiles."""
+    if defined == 0 or np.isnan(value):
+        return "none" if defined == 0 else "percentile"
+    scale = bounds[1] - bounds[0] if bounds else max(1.0, abs(value))
+    if high - low > _FLAT * scale:
+        return "percentile"
+    at_end = bounds is not None and any(max(abs(low - end), abs(value - end)) <= _FLAT * scale for end in bounds)
+    return "wilson" if at_end else "constant"
+
+
+def edge_interval(value: float, trials: int, bounds: Bounds, level: float = LEVEL) -> Bounds:
+    """Wilson's interval of ``trials`` clusters that are all at the end of ``bounds`` where ``value`` lies."""
+    least, most = bounds
+    low, high = wilson(0 if abs(value - least) < abs(value - most) else trials, trials, level)
+    return least + low * (most - least), least + high * (most - least)
+
+
+def counted_clusters(measure: Measure, clusters: Clusters) -> int:
+    """How many clusters enter a measure: those with a kept sample and, for additive metrics, a sum that is not 0."""
+    if not measure.metric.additive:
+        return len(np.unique(clusters.codes if measure.keep is None else clusters.codes[measure.keep]))
+    return int((cluster_sums(measure.rows, clusters, measure.keep) != 0).any(axis=1).sum())
+
+
+def estimate_of(measure: Measure, clusters: Clusters, draws: Floats, level: float = LEVEL) -> Estimate:
+    """Value and interval of a measure from its (resamples,) draws."""
+    value, bounds = point(measure), measure.metric.scale()
+    low, high, defined = interval(draws, level)
+    method = method_of(value, low, high, defined, bounds)
+    if method == "wilson" and bounds is not None:
+        low, high = edge_interval(value, counted_clusters(measure, clusters), bounds, level)
+    return Estimate(value, low, high, defined, method)
+
+
 def estimate(
     measures: Mapping[Any, Measure], clusters: Clusters, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
 ) -> dict[Any, Estimate]:
     """Value and interval of every measure, all under the same resamples."""
     draws = draw(list(measures.values()), clusters, resamples, seed)
-    return {
-        key: Estimate(point(measure), *interval(draws[i], level)) for i, (key, measure) in enumerate(measures.items())
-    }
+    return {key: estimate_of(measure, clusters, draws[i], level) for i, (key, measure) in enumerate(measures.items())}
 
 
 def macro(
     members: Sequence[tuple[Measure, Clusters]], resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
 ) -> Estimate:
-    """The unweighted mean of members' values, each member resampled on its own (independent datasets)."""
+    """The unweighted mean of members' values, each member resampled on its own (independent datasets).
+
+    A member at an end of its scale does not vary between resamples; the distance its Wilson interval reaches is added to
+    the others' as independent errors add, by root of sum of squares (Zou and Donner 2008, "Construction of confidence
+    limits about effect measures").
+    """
     draws = np.stack([draw([m], c, resamples, seed + i)[0] for i, (m, c) in enumerate(members)])
-    return Estimate(float(np.mean([point(m) for m, _ in members])), *interval(draws.mean(axis=0), level))
+    own = [estimate_of(m, c, draws[i], level) for i, (m, c) in enumerate(members)]
+    value = float(np.mean([e.value for e in own]))
+    low, high, defined = interval(draws.mean(axis=0), level)
+    edges = [e for e in own if e.method == "wilson"]
+    if edges and defined and not np.isnan(value):
+        low = value - _added([value - low, *((e.value - e.low) / len(own) for e in edges)])
+        high = value + _added([high - value, *((e.high - e.value) / len(own) for e in edges)])
+        return Estimate(value, low, high, defined, "wilson")
+    return Estimate(value, low, high, defined, method_of(value, low, high, defined, None))
+
+
+def _added(errors: Sequence[float]) -> float:
+    return float(np.sqrt(np.square(np.maximum(errors, 0.0)).sum()))
 
 
 def pool(members: Sequence[tuple[Measure, Sequence[str]]]) -> Measure:

@@ -33,7 +33,24 @@ class ScoredRun:
 
     def statistics(self, task: str) -> TaskStatistics:
         """Ids, clusters, axes and measures of a task, from ``stats/``. Raises :class:`DataError`."""
-        return load_statistics(RunFolder(self.path), task, tuple(self.results["tasks"][task]["metrics"]))
+        found = load_statistics(RunFolder(self.path), task, tuple(self.results["tasks"][task]["metrics"]))
+        lengths = {len(found.ids), len(found.clusters), *map(len, found.axes.values())}
+        if len(lengths | {len(m.rows) for m in found.measures.values()}) > 1:
+            raise DataError(
+                f"{self.path / 'stats' / task}: statistics are damaged, its files differ in their number of rows",
+                remedy=f"radbench score {self.path}",
+            )
+        return found
+
+    def regime(self, task: str) -> str:
+        """Under what the task was answered: what the model says of itself, what it was fitted on, or the task's regime."""
+        identity = self.manifest["identity"]
+        if regime := identity["model"].get("regime"):
+            return str(regime)
+        own = identity["tasks"].get(task, {})
+        if own.get("support_digest"):
+            return f"fitted on {own['support']}"
+        return str(self.results["tasks"][task]["regime"])
 
 
 def open_runs(paths: Sequence[Path]) -> tuple[ScoredRun, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, ParamSpec
 
 import typer
@@ -56,3 +56,15 @@ def guarded(function: Callable[P, int | None]) -> Callable[P, None]:
         raise typer.Exit(int(code or 0))
 
     return wrapper
+
+
+def split_names(values: Iterable[str]) -> list[str]:
+    """``["bleu:n=1,tok=split,rouge-l"]`` to two names: a comma followed by ``key=`` belongs to the name before it."""
+    names: list[str] = []
+    for text in values:
+        for position, part in enumerate(filter(None, (p.strip() for p in text.split(",")))):
+            if position and "=" in part and ":" not in part.partition("=")[0]:
+                names[-1] += f",{part}"
+            else:
+                names.append(part)
+    return list(dict.fromkeys(names))

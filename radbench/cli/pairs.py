@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from radbench.cli.base import split_names
 from radbench.errors import ConfigError, DataError
 from radbench.metrics.functional import PairError, Score, score
 from radbench.registry import find_metric
@@ -38,7 +39,7 @@ class Entry:
 def run(
     predictions: str, references: str, metrics: list[str], choices: list[str], seed: int, resamples: int, as_json: bool
 ) -> int:
-    specs = split_specs(metrics)
+    specs = split_names(metrics)
     if not specs:
         raise ConfigError(
             "--references needs --metrics", remedy="such as --metrics bleu-4,rouge-l; radbench list metrics"
@@ -65,18 +66,6 @@ def run(
     clustered = len(named) == len(clusters)
     print(_as_json(scores, missing) if as_json else _table(scores, len(paired), missing, clustered), end="")
     return 1 if all(s.unavailable for s in scores.values()) else 0
-
-
-def split_specs(metrics: Iterable[str]) -> list[str]:
-    """``["bleu:n=1,tok=split,rouge-l"]`` to two specs: a comma followed by ``key=`` belongs to the spec before it."""
-    specs: list[str] = []
-    for text in metrics:
-        for position, part in enumerate(filter(None, (p.strip() for p in text.split(",")))):
-            if position and "=" in part and ":" not in part.partition("=")[0]:
-                specs[-1] += f",{part}"
-            else:
-                specs.append(part)
-    return list(dict.fromkeys(specs))
 
 
 def pair(

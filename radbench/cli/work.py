@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -13,12 +12,13 @@ from typing import Any
 
 from radbench import api
 from radbench.answers import encode_answer
+from radbench.cli.base import split_names
 from radbench.errors import OPEN_ACCESS, ConfigError, DataError, ImageError, ResumeError, shown
 from radbench.folder import RunFolder, Shard
 from radbench.plan import Plan, RunConfig, make_plan
 from radbench.progress import progress_for
 from radbench.records import Answer, Image, Request
-from radbench.report import clean, load_results, subgroups, table
+from radbench.report import clean, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class RunOptions:
             if (value := getattr(self, name)) is not None
         }
         if self.tasks:
-            given["tasks"] = _split(self.tasks)
+            given["tasks"] = tuple(split_names(self.tasks))
         if self.data:
             given["data"] = tuple(self.data)
         config = replace(base, **given)
@@ -73,12 +73,6 @@ class RunOptions:
         if not config.tasks:
             raise ConfigError("no task given", remedy="radbench run --model NAME --tasks NAME; radbench list tasks")
         return config, Path(out) if out else api.default_folder(config)
-
-
-def _split(tasks: list[str]) -> tuple[str, ...]:
-    """Names between commas; a comma before ``key=value`` belongs to a task's options."""
-    names = (name.strip() for value in tasks for name in re.split(r",(?!\s*\w+=)", value))
-    return tuple(name for name in names if name)
 
 
 def _shard(text: str | None) -> Shard:
@@ -153,7 +147,7 @@ def score(
     from radbench.model_adapters.replay import Replay
 
     replay = Replay(str(predictions))
-    config = RunConfig(f"replay:{predictions}", _split(tasks), tuple(data or ()))
+    config = RunConfig(f"replay:{predictions}", tuple(split_names(tasks)), tuple(data or ()))
     target = Path(out) if out else Path("runs") / f"scored-{Path(str(predictions)).stem}"
     evaluation = api.run(config, target, Shard(), progress_for(quiet=as_json), replay)
     if evaluation.outcome.asked and not replay.used:
@@ -178,15 +172,6 @@ def _score_again(folder: RunFolder, as_json: bool) -> int:
     results = score_run(plan, folder)
     print(json.dumps(results) if as_json else table(results))
     return 0 if results["complete"] else 5
-
-
-def report(path: str, by_stratum: bool, as_json: bool) -> int:
-    results = load_results(Path(path))
-    if as_json:
-        print(json.dumps(results))
-    else:
-        print(subgroups(results) if by_stratum else table(results))
-    return 0
 
 
 def init(name: str) -> int:

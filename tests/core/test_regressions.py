@@ -118,11 +118,11 @@ def test_draws_of_a_sample_are_one_cluster(tmp_path: Path) -> None:
 def test_columns_swapped_by_name_null_patients_and_late_columns(tmp_path: Path) -> None:
     table = [{"uid": f"u{i}", "id": f"p{i // 4}", "answer": "a"} for i in range(8)]
     task = find_tasks([classification(tmp_path, table, data={"columns": {"id": "uid", "cluster": "id"}})])[0]
-    samples = list(task.dataset.open(radbench.task.DataLocations()).samples("test"))
+    samples = list(task.dataset.open(radbench.dataset.DataLocations()).samples("test"))
     assert [(s.id, s.cluster) for s in samples[3:5]] == [("u3", "p0"), ("u4", "p1")]
     nulls = [{"id": "x", "answer": "a", "cluster": None}, {"id": "y", "answer": "a", "cluster": "p", "image": "a.png;"}]
     task = find_tasks([classification(tmp_path, nulls, "nulls")])[0]
-    first, second = task.dataset.open(radbench.task.DataLocations()).samples("test")
+    first, second = task.dataset.open(radbench.dataset.DataLocations()).samples("test")
     assert (first.cluster, first.images) == (None, ())
     assert [Path(i.path).name for i in second.images] == ["a.png"]
     with pytest.raises(ConfigError, match="columns"):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import radbench.metrics
 
-from radbench.cli.pairs import split_specs
+from radbench.cli.base import split_names
 from radbench.errors import ConfigError, DataError
 from radbench.records import Box
 from radbench.registry import all_metrics, find_metric
@@ -166,7 +166,7 @@ def test_ids_that_do_not_meet_are_an_error(tmp_path: Path) -> None:
 
 
 def test_specs_with_options_survive_commas() -> None:
-    assert split_specs(["bleu:n=1,tok=split,rouge-l", "meteor"]) == ["bleu:n=1,tok=split", "rouge-l", "meteor"]
+    assert split_names(["bleu:n=1,tok=split,rouge-l", "meteor"]) == ["bleu:n=1,tok=split", "rouge-l", "meteor"]
 
 
 def test_options_of_two_ways_to_score_do_not_mix() -> None:

@@ -11,11 +11,11 @@ from radbench.tasks.readers.medmnist import MedMNIST
 from radbench.tasks.readers.vqamed2019 import OfficialText
 
 import radbench
+from radbench.analysis.compare import compare
 from radbench.dataset import DataLocations
 from radbench.errors import DataError
 from radbench.records import Boxes, Labels, Mask, Text
 from radbench.registry import all_tasks, find_tasks
-from radbench.report import differences
 
 FOUR = [
     "open/pneumoniamnist",
@@ -44,9 +44,9 @@ def results(runs: Path, model: str) -> dict[str, dict[str, dict[str, float]]]:
 
 @pytest.mark.parametrize("task", ["open/pneumoniamnist", "open/brain-mr"])
 def test_knn_beats_majority_with_a_paired_interval_above_zero(task: str, runs: Path) -> None:
-    found = differences(runs / "knn", runs / "majority")[task]
+    found = compare([runs / "knn", runs / "majority"], [task])["tasks"][task]["metrics"]
     for metric in ("accuracy", "f1-macro"):
-        assert found[metric]["low"] > 0, metric
+        assert found[metric]["pairs"][0]["low"] > 0, metric
 
 
 def test_the_oracle_reaches_the_top_everywhere(runs: Path) -> None:

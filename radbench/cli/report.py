@@ -1,0 +1,87 @@
+"""``radbench report``: the table of a run for the terminal, or the paper's table of several as a file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from radbench.cli.base import split_names
+from radbench.errors import ConfigError, nearest
+from radbench.folder import write_whole
+from radbench.report import load_results, table
+
+MOST_DIGITS = 12  # what results.json holds
+
+
+def run(
+    paths: Sequence[str],
+    form: str | None = None,
+    out: str | None = None,
+    metrics: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    digits: int | None = None,
+    as_json: bool = False,
+) -> int:
+    """Print or write (``out``) the table of scored runs in a format; without one, each run's table as text.
+
+    ``as_json`` prints the ``results.json`` of one run. ``metrics`` and ``tasks`` may be joined by commas. Raises
+    :class:`ConfigError` on options that do not go together, :class:`DataError` on a run that is not scored.
+    """
+    target = _target(out)
+    text = _text(paths, form, split_names(metrics), split_names(tasks), digits, as_json)
+    if target is None:
+        sys.stdout.write(text)
+    else:
+        write_whole(target, text)
+    return 0
+
+
+def _text(
+    paths: Sequence[str],
+    form: str | None,
+    metrics: Sequence[str],
+    tasks: Sequence[str],
+    digits: int | None,
+    as_json: bool,
+) -> str:
+    if as_json:
+        if form or metrics or tasks or digits is not None or len(paths) > 1:
+            raise ConfigError("--json prints the results.json of one run", remedy="for a table: --format json")
+        return json.dumps(load_results(Path(paths[0]))) + "\n"
+    if form is None:
+        from radbench.paper.rows import select
+
+        if digits is not None:
+            raise ConfigError("--digits goes with --format", remedy="radbench report RUN --format md --digits 3")
+        found = select([load_results(Path(path)) for path in paths], metrics, tasks)
+        return "\n".join(table(results) for results in found)
+    return _formatted(paths, form, metrics, tasks, digits)
+
+
+def _formatted(
+    paths: Sequence[str], form: str, metrics: Sequence[str], tasks: Sequence[str], digits: int | None
+) -> str:
+    from radbench.analysis.pairing import open_runs
+    from radbench.paper.formats import DIGITS, FORMATS, write
+    from radbench.paper.table import paper_table
+
+    if form not in FORMATS:
+        raise ConfigError(f"unknown format '{form}': {nearest(form, FORMATS)}", remedy=f"one of {', '.join(FORMATS)}")
+    if digits is not None and not 0 <= digits <= MOST_DIGITS:
+        raise ConfigError(f"--digits is {digits}, expected 0 to {MOST_DIGITS}", remedy="radbench report --help")
+    runs = open_runs([Path(path) for path in paths])
+    return write(paper_table(runs, metrics, tasks), form, DIGITS if digits is None else digits)
+
+
+def _target(out: str | None) -> Path | None:
+    """The file to write, None for standard output. Raises :class:`ConfigError` before any work is done for nothing."""
+    if out in (None, "-"):
+        return None
+    path = Path(str(out)).expanduser()
+    if path.is_dir():
+        raise ConfigError(f"--out {path} is a folder", remedy=f"name a file: {path / 'table.md'}")
+    if not path.parent.is_dir():
+        raise ConfigError(f"--out {path}: the folder {path.parent} is not there", remedy=f"mkdir -p {path.parent}")
+    return path

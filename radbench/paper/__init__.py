@@ -1,0 +1,1 @@
+"""The paper's table: results beside printed scores, as Markdown, HTML, LaTeX, CSV and JSON."""
