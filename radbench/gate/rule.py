@@ -188,8 +188,8 @@ def clusters_needed(gain: Gain, margin: float, clusters: int) -> int | None:
     else:
         half = gain.value - gain.low if room > 0 else gain.high - gain.value
         factor = (half**2 - gain.rerun**2) / target**2
-    more = math.floor(clusters * factor) + 1 - clusters
-    return more if 0 < more <= _MOST_CLUSTERS else None
+    more = max(1, math.floor(clusters * factor) + 1 - clusters)  # rounding at a bound that equals the margin
+    return more if more <= _MOST_CLUSTERS else None
 
 
 def reason_of(

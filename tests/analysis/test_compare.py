@@ -310,11 +310,6 @@ def test_the_command_prints_text_markdown_or_json(runs: Runs, capsys: pytest.Cap
         command.run(paths, [], [], [], "html", False)
 
 
-def test_names_between_commas_keep_the_options_of_a_metric() -> None:
-    assert command._names(["bleu:n=4,tok=13a, rouge-l", "cider"]) == ("bleu:n=4,tok=13a", "rouge-l", "cider")
-    assert command._names([" , "]) is None
-
-
 def test_names_of_data_and_models_are_no_markup(text_task: TaskWriter, tmp_path: Path) -> None:
     rows = [{"id": f"q{i}", "question": "?", "answer": "no", "site": "<b>|@team\x1b[31m"} for i in range(40)]
     task = text_task(1, strata=["site"], data={"table": "samples.jsonl", "access": "open"})

@@ -331,8 +331,6 @@ def test_without_a_format_the_report_is_as_ever(made: str, capsys: pytest.Captur
     assert capsys.readouterr().out == table(load_results(Path(made)))
     assert run([made], as_json=True) == 0
     assert json.loads(capsys.readouterr().out) == load_results(Path(made))
-    run([made], by_stratum=True, tasks=["test/toy"])
-    assert "subgroup" in capsys.readouterr().out
     run([made, made])
     assert capsys.readouterr().out.count("model: constant:yes") == 2
 
@@ -374,7 +372,6 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
         ({"form": "docx"}, "unknown format 'docx'"),
         ({"form": "md", "digits": 40}, "--digits is 40, expected 0 to 12"),
         ({"digits": 2}, "--digits goes with --format"),
-        ({"form": "md", "by_stratum": True}, "--subgroups goes without --format"),
         ({"form": "md", "as_json": True}, "--json prints the results.json of one run"),
         ({"form": "md", "metrics": ["exact-mach"]}, "did you mean 'exact-match'"),
         ({"tasks": ["test/toi"]}, "did you mean 'test/toy'"),

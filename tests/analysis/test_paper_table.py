@@ -276,8 +276,8 @@ def test_tasks_and_metrics_are_chosen_by_name(runs: Runs, chosen: dict[str, list
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ({"tasks": ["a/xx"]}, "--tasks a/xx.*did you mean 'a/x'"),
-        ({"metrics": ["acuracy"]}, "--metric acuracy.*'accuracy'"),
+        ({"tasks": ["a/xx"]}, "unknown task 'a/xx': did you mean 'a/x'"),
+        ({"metrics": ["acuracy"]}, "unknown metric 'acuracy'.*'accuracy'"),
     ],
 )
 def test_a_name_in_no_run_is_an_error_that_tells_the_nearest(runs: Runs, chosen: dict[str, Any], message: str) -> None:
