@@ -14,6 +14,8 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "evaluate": "radbench.api",
+    "compare": "radbench.analysis.compare",
+    "check": "radbench.gate.check",
     "Task": "radbench.task",
     "Group": "radbench.task",
     "Sample": "radbench.records",
@@ -31,8 +33,10 @@ _PUBLIC = {
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 - the names are resolved by __getattr__
 
 if TYPE_CHECKING:
+    from radbench.analysis.compare import compare as compare
     from radbench.api import evaluate as evaluate
     from radbench.errors import RadbenchError as RadbenchError
+    from radbench.gate.check import check as check
     from radbench.records import Answer as Answer
     from radbench.records import Box as Box
     from radbench.records import Boxes as Boxes

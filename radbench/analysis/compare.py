@@ -47,7 +47,7 @@ from radbench.statfiles import load_statistics
 
 
 def compare(
-    paths: Sequence[Path],
+    paths: Sequence[str | Path],
     tasks: Sequence[str] = (),
     metrics: Sequence[str] = (),
     axes: Sequence[str] = (),
@@ -58,7 +58,7 @@ def compare(
     with edges or without (``age:18/40/65``). Raises :class:`ConfigError` for unknown names, fewer than two runs and a
     run given twice, :class:`DataError` where a run is not scored, its statistics are damaged or nothing is common.
     """
-    runs = _opened(paths)
+    runs = _opened([Path(path) for path in paths])
     shared, left_out = common_tasks(runs)
     names = _chosen_tasks(tasks, shared, left_out)
     known = {metric for run in runs for task in names for metric in run.results["tasks"][task]["metrics"]}

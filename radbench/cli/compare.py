@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from radbench.cli.base import split_names
 from radbench.errors import ConfigError, nearest
@@ -25,7 +24,7 @@ def run(
 
     if form not in FORMS:
         raise ConfigError(f"--format {form}: {nearest(form, FORMS)}", remedy="radbench compare --help")
-    found = compare([Path(p) for p in paths], split_names(tasks), split_names(metrics), split_names(axes))
+    found = compare(paths, split_names(tasks), split_names(metrics), split_names(axes))
     if as_json:
         print(json.dumps(found))
         return 0

@@ -85,21 +85,22 @@ class GateResult:
 
 
 def check(
-    run: Path,
-    baseline: Path,
-    margins: Margins | None = None,
+    run: str | Path,
+    baseline: str | Path,
+    margins: Margins | float | None = None,
     metrics: Sequence[str] = (),
     tasks: Sequence[str] = (),
     level: float = LEVEL,
 ) -> GateResult:
     """Hold a run against a baseline, a run folder or a file of ``radbench baseline``; see the module's text for the rule.
 
-    ``metrics`` and ``tasks`` restrict. Raises :class:`DataError` where the baseline is stale or shares no sample with the
+    ``margins`` is one for all metrics, or :class:`Margins`; ``metrics`` and ``tasks`` restrict. Raises :class:`DataError` where the baseline is stale or shares no sample with the
     run, :class:`ConfigError` on unknown names, on margins that are none and where nothing is left to be gated.
     """
     if not 0.5 <= level < 1:
         raise ConfigError(f"level is {level}, expected 0.5 to below 1", remedy="--level 0.95")
-    margins = margins or Margins()
+    run, baseline = Path(run), Path(baseline)
+    margins = margins if isinstance(margins, Margins) else Margins() if margins is None else Margins(margins)
     held = open_baseline(baseline)
     if (run / MANIFEST).is_file() and not (run / RESULTS).exists():
         return _unscored(run, held, level)
