@@ -54,6 +54,9 @@ lint: .venv/dev
 bench: .venv/dev .venv/nltk_data .venv/spacy bench-peers
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/bootstrap.py --shared $(SHARED)
+	$(BIN)/python benchmarks/pairwise.py
+	$(BIN)/python benchmarks/coverage.py
+	$(BIN)/python benchmarks/decisions.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/reading.py
 	$(BIN)/python benchmarks/metrics.py --shared $(SHARED)

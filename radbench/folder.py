@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 RESULTS = "results.json"
+BUNDLE = "bundle.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +62,20 @@ class RunFolder:
         """The manifest. Raises :class:`ResumeError` where the folder is no run."""
         file = self.path / MANIFEST
         try:
-            return json.loads(file.read_text())
+            if (self.path / BUNDLE).exists():
+                raise ResumeError(
+                    f"{self.path} is a bundle of radbench export, expected a run",
+                    remedy="radbench verify or report reads it",
+                )
+            return mapping_of(file, ("identity",))
         except (FileNotFoundError, NotADirectoryError):
             raise ResumeError(
                 f"{self.path} is no run folder: it has no {MANIFEST}",
                 remedy="radbench run --model NAME --tasks NAME makes one",
             ) from None
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             raise ResumeError(
-                f"{file}: not valid JSON ({error})", remedy="restore it: it is written once, never changed"
+                f"{file}: damaged ({error})", remedy="restore it: it is written once, never changed"
             ) from None
 
     def claim(self, manifest: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
@@ -124,14 +130,29 @@ class RunFolder:
         """Write a file whole or not at all."""
         path = self.path / name
         try:
+            path.parent.mkdir(exist_ok=True)  # stats/ is missing where no task could be scored
             replace_whole(path, text.encode())
         except OSError as error:
             raise _disk_error(path, error) from error
         return path
 
 
+def mapping_of(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """The JSON object of a file of ours. Raises ValueError where it is none or lacks one of the ``keys``."""
+    found: Any = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError(f"it is no object but {type(found).__name__}")
+    if missing := [key for key in keys if key not in found]:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    return found
+
+
 def replace_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
-    """Write a file whole or not at all, with ``mode`` less the umask. Raises OSError."""
+    """Write a file whole or not at all, with ``mode`` less the umask; a link's file, not the link. Raises OSError."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():  # a device or pipe is written to; a folder says so itself
+        path.write_bytes(content)
+        return
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
@@ -149,7 +170,8 @@ def write_whole(path: Path, content: str | bytes, mode: int = 0o666) -> None:
         replace_whole(path, content.encode() if isinstance(content, str) else content, mode)
     except OSError as error:
         raise RadbenchError(
-            f"{path}: cannot write ({error.strerror or error})", remedy="free space, or name another file"
+            f"{path}: cannot write ({error.strerror or error})",
+            remedy="name another file, or see to space and permissions",
         ) from error
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from radbench.caution import caution_lines
-from radbench.errors import DataError
-from radbench.folder import RESULTS, RunFolder
+from radbench.errors import OPEN_ACCESS, DataError
+from radbench.folder import RESULTS, RunFolder, mapping_of
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 SMALL_SUBGROUP = 30
@@ -18,8 +17,8 @@ SMALL_SUBGROUP = 30
 def load_results(path: Path) -> dict[str, Any]:
     """results.json of a run. Raises :class:`DataError` where the run is not scored."""
     try:
-        return json.loads((path / RESULTS).read_text())
-    except json.JSONDecodeError as error:
+        return mapping_of(path / RESULTS, ("model", "tasks", "groups", "level", "seed", "resamples", "complete", "partial"))
+    except ValueError as error:
         raise DataError(f"{path / RESULTS}: damaged ({error})", remedy=f"radbench score {path}") from None
     except (FileNotFoundError, NotADirectoryError):
         RunFolder(path).manifest  # noqa: B018 - says so where this is no run at all
@@ -59,9 +58,9 @@ def table(results: Mapping[str, Any]) -> str:
             label = f"{metric} {ARROWS[entry['better']]} ({group['how']})"
             marks = "" if group["clustered"] else " *"
             rows.append([f"{name} (group)", label, number(entry["value"]), span(entry) + marks, str(group["n"]), ""])
-    lines = [f"model: {results['model'].get('name', '?')}", ""]
+    lines = [clean(f"model: {results['model'].get('name', '?')}"), ""]
     lines.append(aligned(["task", "metric", "value", percent, "n", "failed"], rows, right={2, 4, 5}))
-    lines += ["", *notes(results)]
+    lines += ["", *map(clean, notes(results))]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -92,8 +91,7 @@ def notes(results: Mapping[str, Any]) -> list[str]:
                 f"{name}: {task['unscorable']} samples left out, their reference masks cannot be read (run.log)."
             )
         if task["classes"] and len(task["classes"]) <= 20:
-            counts = ", ".join(f"{label} {count}" for label, count in task["classes"].items())
-            out.append(f"{name}: n by class: {counts}.")
+            out.append(f"{name}: n by class: {_class_counts(task)}.")
     for name, reason in results.get("unreadable", {}).items():
         out.append(f"{name}: STOPPED, its data cannot be read on: {reason}".replace("\n", " "))
     out += _unavailable(results["tasks"])
@@ -102,6 +100,14 @@ def notes(results: Mapping[str, Any]) -> list[str]:
         out.append(f"Not run for want of data: {', '.join(skipped)}. What each needs: radbench describe NAME.")
         out += _incomplete_groups(results["tasks"], skipped)
     return out
+
+
+def _class_counts(task: Mapping[str, Any]) -> str:
+    """How many samples each class has; what classes restricted data know is not told."""
+    counts = task["classes"]
+    if task["access"] not in OPEN_ACCESS:
+        return f"{len(counts)} classes of {min(counts.values())} to {max(counts.values())} ({task['access']} data)"
+    return ", ".join(f"{label} {count}" for label, count in counts.items())
 
 
 def _incomplete_groups(tasks: Mapping[str, Any], skipped: Mapping[str, Any]) -> list[str]:

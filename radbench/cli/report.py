@@ -10,7 +10,7 @@ from pathlib import Path
 from radbench.cli.base import split_names
 from radbench.errors import ConfigError, nearest
 from radbench.folder import write_whole
-from radbench.report import load_results, table
+from radbench.report import clean, load_results, table
 
 MOST_DIGITS = 12  # what results.json holds
 
@@ -29,12 +29,12 @@ def run(
     ``as_json`` prints the ``results.json`` of one run. ``metrics`` and ``tasks`` may be joined by commas. Raises
     :class:`ConfigError` on options that do not go together, :class:`DataError` on a run that is not scored.
     """
-    target = _target(out)
     text = _text(paths, form, split_names(metrics), split_names(tasks), digits, as_json)
-    if target is None:
+    if out in (None, "-"):
         sys.stdout.write(text)
     else:
-        write_whole(target, text)
+        write_whole(target := Path(str(out)).expanduser(), text)
+        print(f"wrote {target}", file=sys.stderr)
     return 0
 
 
@@ -50,14 +50,17 @@ def _text(
         if form or metrics or tasks or digits is not None or len(paths) > 1:
             raise ConfigError("--json prints the results.json of one run", remedy="for a table: --format json")
         return json.dumps(load_results(Path(paths[0]))) + "\n"
-    if form is None:
+    if form in (None, "text"):
         from radbench.paper.rows import select
 
         if digits is not None:
-            raise ConfigError("--digits goes with --format", remedy="radbench report RUN --format md --digits 3")
+            raise ConfigError(
+                "--digits goes with --format md, html or latex", remedy="radbench report RUN --format md --digits 3"
+            )
         found = select([load_results(Path(path)) for path in paths], metrics, tasks)
-        return "\n".join(table(results) for results in found)
-    return _formatted(paths, form, metrics, tasks, digits)
+        several = [f"run: {clean(str(path))}\n" if len(paths) > 1 else "" for path in paths]
+        return "\n".join(head + table(results) for head, results in zip(several, found, strict=True))
+    return _formatted(paths, str(form), metrics, tasks, digits)
 
 
 def _formatted(
@@ -68,20 +71,10 @@ def _formatted(
     from radbench.paper.table import paper_table
 
     if form not in FORMATS:
-        raise ConfigError(f"unknown format '{form}': {nearest(form, FORMATS)}", remedy=f"one of {', '.join(FORMATS)}")
+        raise ConfigError(
+            f"unknown format '{form}': {nearest(form, FORMATS)}", remedy=f"one of text, {', '.join(FORMATS)}"
+        )
     if digits is not None and not 0 <= digits <= MOST_DIGITS:
         raise ConfigError(f"--digits is {digits}, expected 0 to {MOST_DIGITS}", remedy="radbench report --help")
     runs = open_runs([Path(path) for path in paths])
     return write(paper_table(runs, metrics, tasks), form, DIGITS if digits is None else digits)
-
-
-def _target(out: str | None) -> Path | None:
-    """The file to write, None for standard output. Raises :class:`ConfigError` before any work is done for nothing."""
-    if out in (None, "-"):
-        return None
-    path = Path(str(out)).expanduser()
-    if path.is_dir():
-        raise ConfigError(f"--out {path} is a folder", remedy=f"name a file: {path / 'table.md'}")
-    if not path.parent.is_dir():
-        raise ConfigError(f"--out {path}: the folder {path.parent} is not there", remedy=f"mkdir -p {path.parent}")
-    return path

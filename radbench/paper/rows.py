@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from radbench.analysis.naming import asks_for, chosen
+from radbench.errors import OPEN_ACCESS
 from radbench.registry import all_groups, all_tasks
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def _selected(results: Results, tasks: Collection[str], metrics: Collection[str]
         return {**entry, **kept}
 
     parts = {part: {n: cut(e) for n, e in results[part].items() if n in tasks} for part in ("tasks", "groups")}
+    parts = {part: {n: e for n, e in own.items() if any(map(e.get, _VALUES))} for part, own in parts.items()}
     rest = {part: {n: e for n, e in results.get(part, {}).items() if n in tasks} for part in ("skipped", "unreadable")}
     return {**results, **parts, **rest}
 
@@ -159,7 +161,8 @@ def _own_rows(name: str, found: Sequence[Results]) -> Iterable[Row]:
         cells = [_result(e, metric, version, signature) if e else None for e in entries]
         held: Results = next((e["metrics"][metric] for e in entries if e and metric in e["metrics"]), {})
         entry = next(e for e in entries if e and e.get("version") == version)
-        title = str(entry.get("title") or "")
+        told = entry.get("access", "open") in OPEN_ACCESS or name in all_tasks()  # a suite's titles are no data
+        title = str(entry.get("title") or "") if told else ""
         better = str(held.get("better", ""))
         yield Row(name, title, entry.get("how", ""), version, metric, signature, better, False, tuple(cells), ())
 

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from radbench.analysis.pairing import ScoredRun
-from radbench.errors import OPEN_ACCESS
 from radbench.folder import MANIFEST
 from radbench.paper.rows import Results, Row, asked_for, block_of, row_names, select
+from radbench.public import public_name
 from radbench.registry import all_tasks
 from radbench.report import notes as report_notes
 
@@ -95,7 +95,7 @@ def _part(block: Sequence[Row]) -> str:
 
 def _labels(runs: Sequence[ScoredRun]) -> list[str]:
     """Runs are called by their model, by their folder too where two have one model, by a number where that is not enough."""
-    models = [str(run.results["model"].get("name", "?")) for run in runs]
+    models = [public_name(str(run.results["model"].get("name", "?"))) for run in runs]
     folders = [run.path.resolve().name for run in runs]
     labels = [f"{m} ({f})" if models.count(m) > 1 else m for m, f in zip(models, folders, strict=True)]
     return [
@@ -110,7 +110,7 @@ def _column(run: ScoredRun, label: str) -> Column:
     return Column(
         label,
         folder,
-        str(r["model"].get("name", "?")),
+        public_name(str(r["model"].get("name", "?"))),
         r["partial"],
         r["level"],
         r["resamples"],
@@ -124,7 +124,7 @@ def _column(run: ScoredRun, label: str) -> Column:
 
 def _notes_of(results: Results, tasks: Sequence[str] | None) -> list[str]:
     """The notes of ``radbench report`` on some tasks and groups, or (None) on what has no row. What a published table must
-    not or need not tell is left out: classes of restricted data, texts of errors, paths of what is missing."""
+    not or need not tell is left out: texts of errors, paths of what is missing."""
     if tasks is None:
         apart = {
             "tasks": {},
@@ -139,9 +139,7 @@ def _notes_of(results: Results, tasks: Sequence[str] | None) -> list[str]:
         if name in tasks
     }
     groups = {name: group for name, group in results["groups"].items() if name in tasks}
-    restricted = tuple(f"{name}: n by class" for name, task in entries.items() if task["access"] not in OPEN_ACCESS)
-    found = report_notes({**results, "tasks": entries, "groups": groups, "skipped": {}, "unreadable": {}})
-    return [note for note in found if not note.startswith(restricted)]
+    return report_notes({**results, "tasks": entries, "groups": groups, "skipped": {}, "unreadable": {}})
 
 
 def _told(labels: Sequence[str], notes: Sequence[Sequence[str]]) -> list[str]:

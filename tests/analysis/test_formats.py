@@ -375,8 +375,6 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
         ({"form": "md", "as_json": True}, "--json prints the results.json of one run"),
         ({"form": "md", "metrics": ["exact-mach"]}, "did you mean 'exact-match'"),
         ({"tasks": ["test/toi"]}, "did you mean 'test/toy'"),
-        ({"form": "md", "out": "."}, "is a folder"),
-        ({"form": "md", "out": "nowhere/table.md"}, "the folder nowhere is not there"),
     ],
     ids=str,
 )

@@ -287,6 +287,6 @@ def test_a_name_in_no_run_is_an_error_that_tells_the_nearest(runs: Runs, chosen:
 
 
 def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / "manifest.json").write_text('{"identity": {}}')
     with pytest.raises(DataError, match=r"has no results\.json yet"):
         open_runs([tmp_path])

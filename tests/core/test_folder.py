@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from radbench.answers import AnswerIndex, DoneKeys, decode_answer, encode_answer, read_mask, scan, write_mask
-from radbench.errors import ConfigError, ResumeError
-from radbench.folder import RunFolder, Shard
+from radbench.errors import ConfigError, RadbenchError, ResumeError
+from radbench.folder import RunFolder, Shard, write_whole
 from radbench.records import Answer, Box, Failure, Request
 
 
@@ -168,7 +169,7 @@ def test_a_folder_without_a_manifest_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match="no run folder"):
         RunFolder(tmp_path).manifest  # noqa: B018
     (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(ResumeError, match="not valid JSON"):
+    with pytest.raises(ResumeError, match="damaged"):
         RunFolder(tmp_path).manifest  # noqa: B018
 
 
@@ -182,7 +183,7 @@ import resource, signal
 from pathlib import Path
 from radbench.errors import RadbenchError
 from radbench.answers import encode_answer
-from radbench.folder import RunFolder, Shard
+from radbench.folder import RunFolder, Shard, write_whole
 from radbench.records import Answer, Request
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 folder = RunFolder(Path({str(tmp_path / "run")!r}))
@@ -213,3 +214,35 @@ def test_every_key_belongs_to_exactly_one_shard(count: int, key: bytes) -> None:
 def test_a_wrong_shard_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="i/n"):
         Shard.parse(text)
+
+
+def test_a_written_file_follows_links_and_spares_what_is_no_file(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.md", tmp_path / "link.md"
+    real.write_text("before")
+    link.symlink_to(real)
+    write_whole(link, "after")
+    assert link.is_symlink()
+    assert real.read_text() == "after"
+    os.mkfifo(pipe := tmp_path / "pipe")
+    reader = threading.Thread(target=lambda: heard.append(pipe.read_text()))
+    heard: list[str] = []
+    reader.start()
+    write_whole(pipe, "through")
+    reader.join(timeout=10)
+    assert heard == ["through"]
+    assert pipe.is_fifo()
+    with pytest.raises(RadbenchError, match="cannot write"):
+        write_whole(tmp_path, "a folder")
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "{", '"text"'])
+def test_a_manifest_that_is_none_is_said(content: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(ResumeError, match="damaged"):
+        RunFolder(tmp_path).manifest  # noqa: B018
+
+
+def test_a_bundle_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "bundle.json").write_text("{}")
+    with pytest.raises(ResumeError, match="is a bundle of radbench export"):
+        RunFolder(tmp_path).manifest  # noqa: B018

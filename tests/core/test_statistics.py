@@ -20,7 +20,8 @@ from radbench.metrics.text.bleu import Bleu
 from radbench.metrics.vision.boxes import MeanIoU
 from radbench.metrics.vision.detection import MeanAP
 
-from radbench.records import Box, Boxes, Labels, Prediction, Text
+from radbench.records import Box, Boxes, Labels, Prediction, Target, Text
+from radbench.registry import find_metric
 from radbench.statistics import (
     Clusters,
     Measure,
@@ -31,11 +32,13 @@ from radbench.statistics import (
     draw,
     edge_interval,
     estimate,
+    estimate_of,
     interval,
     macro,
     point,
     pool,
     resample_counts,
+    trials_of,
     wilson,
 )
 
@@ -161,6 +164,31 @@ def test_datasets_are_resampled_each_on_its_own() -> None:
         assert (counts[:, 2:].sum(axis=1) == 2).all()
 
 
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["one", "two", "three"])), min_size=1, max_size=30))
+def test_sums_of_clusters_are_those_of_their_rows_whatever_the_order_of_datasets(rows: list[tuple[str, str]]) -> None:
+    names, datasets = (list(column) for column in zip(*rows, strict=True))
+    found = clusters_of(names, datasets)
+    values = np.stack([np.arange(1.0, len(rows) + 1), np.ones(len(rows))], axis=1)
+    expected = np.zeros((found.count, 2))
+    for row, code in zip(values, found.codes, strict=True):
+        expected[code] += row
+    assert (cluster_sums(values, found) == expected).all()
+
+
+def test_interleaved_datasets_are_resampled_as_done_by_hand() -> None:
+    """A group with members of the datasets a, b and a again: codes are not in the order of samples."""
+    values = np.concatenate([np.zeros(5), np.arange(30) % 2, np.ones(20)])
+    found = clusters_of([f"p{i}" for i in range(55)], ["a"] * 5 + ["b"] * 30 + ["a"] * 20)
+    of_a, of_b = np.concatenate([values[:5], values[35:]]), values[5:35]
+    generators = [np.random.default_rng([4, part]) for part in (0, 1)]
+    expected = [
+        sum(own[g.integers(len(own), size=len(own))].sum() for own, g in zip((of_a, of_b), generators, strict=True))
+        / 55
+        for _ in range(50)
+    ]
+    assert draw([mean_measure(values)], found, 50, 4)[0] == pytest.approx(expected, abs=1e-12)
+
+
 def test_a_subgroup_uses_the_same_resamples_and_reports_where_it_is_undefined() -> None:
     values = np.arange(10.0)
     keep = np.zeros(10, bool)
@@ -264,15 +292,36 @@ def test_pooled_members_at_the_end_are_trials_of_one_interval_and_macro_members_
     assert estimate({0: pooled}, both, 100)[0].low == pytest.approx(wilson(90, 90)[0])
     found = macro([(one, alone(30)), (two, alone(60))], 100)
     reach = np.hypot(1 - wilson(30, 30)[0], 1 - wilson(60, 60)[0]) / 2
-    assert (found.low, found.high, found.method) == (pytest.approx(1 - reach), 1.0, "wilson")
+    assert (found.low, found.high, found.method) == (pytest.approx(1 - reach), 1.0, "combined")
     varied = mean_measure(np.arange(50) % 2, ShareOf())
     alone_varied = macro([(varied, alone(50)), (varied, alone(50))], 300)
     assert alone_varied.method == "percentile"
     mixed = macro([(varied, alone(50)), (one, alone(30))], 300)
     half = estimate({0: varied}, alone(50), 300)[0]
     expected = mixed.value - np.hypot(half.value - half.low, 1 - wilson(30, 30)[0]) / 2
-    assert (mixed.low, mixed.method) == (pytest.approx(expected), "wilson")
+    assert (mixed.low, mixed.method) == (pytest.approx(expected), "combined")
     assert mixed.high == pytest.approx(mixed.value + (half.high - half.value) / 2)
+
+
+@pytest.mark.parametrize(
+    ("spec", "trials"),
+    [("balanced-accuracy", 3), ("f1-macro", 3), ("f1:over=fixed", 3), ("accuracy-macro", 3), ("auroc", 3), ("auprc:label=b", 3),
+     ("accuracy", 100), ("f1-micro", 100), ("auroc:average=micro", 100)],
+)  # fmt: skip
+def test_where_classes_count_alike_the_rarest_is_what_an_end_of_the_scale_rests_on(spec: str, trials: int) -> None:
+    names = ["a"] * 194 + ["b"] * 6
+    metric = find_metric(spec)
+    targets: list[Target] = [Labels((name,)) for name in names]
+    state = metric.fit(targets, ("a", "b", "never"))
+    said = [Prediction((n,), scores={"a": float(n == "a"), "b": float(n == "b"), "never": 0.0}) for n in names]
+    measure = Measure(metric, state, metric.rows(said, targets, state))
+    patients = clusters_of([f"p{i // 2}" for i in range(200)])
+    assert trials_of(measure, patients) == trials
+    found = estimate_of(measure, patients, np.ones(10))
+    assert (found.value, found.method) == (pytest.approx(1), "wilson")
+    assert found.low == pytest.approx(wilson(trials, trials)[0])
+    kept = Measure(metric, state, measure.rows, np.arange(200) < 196)  # one patient of b
+    assert trials_of(kept, patients) == (1 if trials == 3 else 98)
 
 
 @pytest.mark.parametrize(
