@@ -22,11 +22,12 @@ from typing import Literal
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy is imported: two processes, two cores
 
 import numpy as np
+from radbench.metrics.labels.classification import Accuracy
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent / "workers"))
 from run import machine
-from sim_pools import POPULATIONS, TOGETHER, Population, by_cell, population
+from sim_pools import CASES, POPULATIONS, TOGETHER, Population, by_cell, population
 
 from radbench.analysis.inference import difference
 from radbench.analysis.power import clusters_needed, spread, variance_of_difference
@@ -34,6 +35,12 @@ from radbench.gate.rule import gain_of, verdict_of
 from radbench.statistics import LEVEL, Clusters, Floats, Measure, draw, point
 
 METRICS = ("accuracy .70", "macro-F1, 4 classes", "corpus BLEU-4")
+CHANGED = {  # shares of the answers that were lost and won
+    "1 % lost": (0.01, 0.0),
+    "1.25 % lost, .25 won": (0.0125, 0.0025),
+    "2 % lost, 1 won": (0.02, 0.01),
+    "5 % lost, 4 won": (0.05, 0.04),
+}
 PILOT = 200
 ALPHA, POWER = 0.05, 0.8
 
@@ -51,6 +58,7 @@ class Cell:
 
 
 DESIGNS = ((100, 1), (200, 1), (100, 4), (200, 4))
+FEW_CHANGED = [Cell(name, n, 1, "worse", 1.0) for name in CHANGED for n in (20, 105, 200, 301, 1000)]
 FALSE_POSITIVES = [Cell(name, *design) for name in METRICS for design in DESIGNS]
 AT_MARGIN = [Cell(name, *d, "worse", 1.0) for name in METRICS for d in DESIGNS]
 TWICE = [Cell(name, *d, "worse", 0.5) for name in METRICS for d in ((400, 1), (1000, 1), (200, 4), (400, 4))]
@@ -66,8 +74,18 @@ PLANTED = [
 @cache
 def models(cell: Cell) -> Population:
     """Row ``a`` of the population is the run, row ``b`` the baseline."""
+    if cell.population in CHANGED:
+        return changed(*CHANGED[cell.population])
     found = population(cell.population)
     return found.equal() if cell.truth == "equal" else found.exchanged()
+
+
+def changed(lost: float, won: float) -> Population:
+    """A run that lost these shares of its baseline's right answers, and won others: all else is right as before."""
+    run, base = np.ones((CASES, 2)), np.ones((CASES, 2))
+    losses, wins = round(lost * CASES), round(won * CASES)
+    run[:losses, 0] = base[losses : losses + wins, 0] = 0.0
+    return Population(Accuracy(), (), run, base)
 
 
 def simulated(cell: Cell, number: int, clusters: int) -> tuple[list[tuple[Measure, Measure]], Clusters, Floats]:
@@ -130,6 +148,8 @@ SECTIONS: dict[str, tuple[Batch, list[Cell], tuple[str, str], tuple[float, float
         compared, FALSE_POSITIVES, ("p < .05 %", "interval without 0 %"), (4.0, 6.0)),
     "check at a true change of exactly -margin: 2 to 6 % pass": (
         checked, AT_MARGIN, ("pass %", "regression %"), (2.0, 6.0)),
+    "the same where few answers change, margin .01: at most 6 % pass": (
+        checked, FEW_CHANGED, ("pass %", "regression %"), (0.0, 6.0)),
     "check at twice the margin: at most 1 % pass": (checked, TWICE, ("pass %", "regression %"), (0.0, 1.0)),
     "the same with so few patients that the margin is a fraction of the standard error: below 2.5 % pass": (
         checked, TOO_FEW, ("pass %", "regression %"), (0.0, 2.5)),

@@ -8,9 +8,11 @@ What :func:`compare` returns, JSON-able, numbers rounded, None where undefined::
     notes     [text]                             what a reader must know, in plain words
     tasks     {task: {
       access, regimes {run: regime}, labels [text], clustered, n (common samples), rows (n x draws), clusters,
-      left_out {run: samples not common}, metrics_left_out {metric: why}, comparisons (Holm's family),
-      metrics {metric: {better, signature, n (samples that enter the score),
-        runs  {run: {value, low, high, defined, method where not percentile (as in results.json);
+      left_out {run: samples not compared}, lacking {run: those of them with fewer draws than the run's others},
+      clusters_differ (a run divides the samples into other clusters than the first),
+      metrics_left_out {metric: why}, comparisons (Holm's family),
+      metrics {metric: {better, signature, n (samples that enter the scores of all runs),
+        runs  {run: {value, low, high, defined, n (samples that enter its score), method where not percentile;
                of three and more runs also rank, rank_group, rank_low, rank_high}},
         pairs [{a, b, difference (a minus b), low, high, p, p_holm, defined, identical,
                 wins, ties, losses, unscored, both_right, both_wrong, only_a, only_b}]}},
@@ -18,14 +20,18 @@ What :func:`compare` returns, JSON-able, numbers rounded, None where undefined::
                       worst {metric: {runs {run: {group, value, gap, n}}, pairs [{a, b, group, difference, n}]}}}},
       strata_left_out {spec: why}}}
 
-``wins`` are rows where a scores better than b, ``ties`` rows whose scores differ by at most 1e-12, ``unscored`` rows
-without a score in one of the two; all None where the metric has no score of a single sample. ``both_right`` and the
-like are None unless every score of both runs is 0 or 1.
+``wins`` are samples that a scores better than b, ``ties`` those whose scores differ by at most 1e-12, ``unscored`` those
+without a score in one of the two; a sample's score is the mean of its draws'. All None where the metric has no score of a
+single sample. ``both_right`` and the like are None unless every score of both runs is 0 or 1.
 
-``p_holm`` is corrected over all comparisons of the task (metrics x pairs; in strata over those of the axis, groups below
-30 samples left out). ``rank_group`` is 1 + the number of runs significantly better on the metric, Holm over the run's
-own comparisons. p is a test of its own (:func:`radbench.analysis.inference.paired_p`): beside a percentile interval it
-may fall on the other side of 0.05.
+A group is ``small`` where fewer than 30 samples or 10 clusters enter a score of both runs: not tested (p, p_holm and
+rank_group None) and never the worst. ``gap`` is how much worse the worst group is than all samples, positive where worse
+whichever way the metric points.
+
+``p_holm`` is corrected over all comparisons of the task (metrics x pairs; in strata over those of the axis, small groups
+left out). ``rank_group`` is 1 + the number of runs significantly better on the metric, Holm over the run's own
+comparisons. p is a test of its own (:func:`radbench.analysis.inference.paired_p`), at least ``2 ** (1 - clusters)``:
+beside a percentile interval it may fall on the other side of 0.05.
 """
 
 from __future__ import annotations
@@ -33,17 +39,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from radbench.analysis.compare_metrics import Entry, Setting, correct, metrics_of
 from radbench.analysis.compare_notes import labels_of, notes_of
 from radbench.analysis.compare_strata import NO_AXIS, groups_along, strata_of
 from radbench.analysis.naming import chosen
 from radbench.analysis.pairing import ScoredRun, common_tasks, comparable_metrics, open_runs, pair
 from radbench.errors import ConfigError, DataError, nearest
-from radbench.folder import RunFolder
+from radbench.public import public_name
 from radbench.scoring import STRICTER, rounded
-from radbench.statfiles import load_statistics
 
 
 def compare(
@@ -115,8 +118,7 @@ def _check_axes(specs: Sequence[str], runs: Sequence[ScoredRun], tasks: Sequence
     """Raise :class:`ConfigError` for an axis that no task has, before anything is computed."""
     if not specs:
         return
-    folder = RunFolder(runs[0].path)
-    known = {axis for task in tasks for axis in load_statistics(folder, task, ()).axes}
+    known = {axis for task in tasks for axis in runs[0].axes(task)}
     for spec in specs:
         axis = spec.partition(":")[0]
         if axis not in known:
@@ -143,7 +145,7 @@ def _run_entry(run: ScoredRun) -> Entry:
     return {
         "label": run.label,
         "path": str(run.path),
-        "model": run.results["model"].get("name", "?"),
+        "model": public_name(str(run.results["model"].get("name", "?"))),
         "partial": run.results["partial"],
         "seed": run.results["seed"],
         "draws": identity.get("draws", 1),
@@ -169,10 +171,12 @@ def _task(
         "regimes": regimes,
         "labels": labels_of(runs, name),
         "clustered": all(r["clustered"] for r in results),
-        "n": len(np.unique(paired.ids)),
+        "n": paired.samples.count,
         "rows": paired.n,
         "clusters": paired.clusters.count,
         "left_out": dict(zip(setting.labels, paired.left_out, strict=True)),
+        "lacking": dict(zip(setting.labels, paired.lacking, strict=True)),
+        "clusters_differ": paired.clusters_differ,
         "metrics_left_out": left_out,
         "metrics": metrics_of(paired, measured, setting),
         "strata": {},

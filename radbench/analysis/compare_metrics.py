@@ -10,6 +10,7 @@ import numpy as np
 
 from radbench.analysis.inference import holm, pairwise, rank_groups, rank_intervals, ranks_of
 from radbench.analysis.pairing import Paired, paired_draws
+from radbench.analysis.sizes import Size, clusters_of_pairs, common_size, entering_of
 from radbench.metrics.base import Metric
 from radbench.scoring import as_entry
 from radbench.statistics import Clusters, Floats, Measure, estimate_of
@@ -35,46 +36,59 @@ class Setting:
 
 def metrics_of(paired: Paired, names: Sequence[str], setting: Setting) -> dict[str, Entry]:
     """Every metric of a task, by name: all runs under one draw, all pairs, and counts of samples where it has them."""
-    draws = paired_draws(paired, setting.resamples, setting.seed)
+    draws, samples = paired_draws(paired, setting.resamples, setting.seed), paired.samples
     found = {}
     for name in names:
         measures = [own[name] for own in paired.measures]
         metric = cast(Metric, measures[0].metric)
-        entry = compared(measures, paired.clusters, np.stack([own[name] for own in draws]), metric.better, setting)
-        scores = [cast(Metric, m.metric).sample_scores(m.rows, m.state) for m in measures]
+        own = np.stack([one[name] for one in draws])
+        size, entry = compared(measures, samples, paired.clusters, own, metric.better, setting)
+        scores = [_mean_scores(m, samples) for m in measures]
         for one, (a, b) in zip(entry["pairs"], zip(*np.triu_indices(len(measures), 1), strict=True), strict=True):
             one["identical"] = np.array_equal(measures[a].rows, measures[b].rows, equal_nan=True)
             one |= sample_counts(scores[a], scores[b], metric.better)
         found[name] = {
             "better": metric.better,
             "signature": metric.signature(measures[0].state),
-            "n": counted(measures[0], paired.n, len(np.unique(paired.ids))),
+            "n": size.n,
             **entry,
         }
     return found
 
 
-def counted(measure: Measure, rows: int, samples: int) -> int:
-    """How many samples enter the score; each has as many rows as draws were asked for."""
-    return round(cast(Metric, measure.metric).counted(measure.rows) * samples / max(rows, 1))
+def _mean_scores(measure: Measure, samples: Clusters) -> Floats | None:
+    """(samples,) score of each sample, averaged over those of its draws that have one; None where the metric has none."""
+    scores = cast(Metric, measure.metric).sample_scores(measure.rows, measure.state)
+    if scores is None:
+        return None
+    scored = ~np.isnan(scores)
+    counts = np.bincount(samples.codes[scored], minlength=samples.count)
+    sums = np.bincount(samples.codes[scored], scores[scored], samples.count)
+    return np.divide(sums, counts, out=np.full(samples.count, np.nan), where=counts > 0)
 
 
-def compared(measures: Sequence[Measure], clusters: Clusters, draws: Floats, better: str, setting: Setting) -> Entry:
-    """Values, ranks and differences of one metric, from the (runs, resamples) draws."""
+def compared(
+    measures: Sequence[Measure], samples: Clusters, clusters: Clusters, draws: Floats, better: str, setting: Setting
+) -> tuple[Size, Entry]:
+    """Values, ranks and differences of one metric, from the (runs, resamples) draws, and what all runs' values rest on."""
+    entering = [entering_of(m, samples, clusters) for m in measures]
     estimates = [estimate_of(m, clusters, own, setting.level) for m, own in zip(measures, draws, strict=True)]
     values = np.array([estimate.value for estimate in estimates])
-    table = pairwise(values, draws, setting.level)
-    runs: dict[str, Entry] = dict(zip(setting.labels, map(as_entry, estimates), strict=True))
+    table = pairwise(values, draws, setting.level, clusters_of_pairs(entering))
+    runs: dict[str, Entry] = {
+        label: as_entry(estimate) | {"n": one.n}
+        for label, estimate, one in zip(setting.labels, estimates, entering, strict=True)
+    }
     if len(measures) > 2:
         ranks = ranks_of(values, better).tolist()
-        spans = rank_intervals(draws, better, setting.level)
+        valued = ~np.isnan(values)
+        spans = rank_intervals(np.where(valued[:, None], draws, np.nan), better, setting.level)
         groups = rank_groups(table, len(measures), better, setting.alpha)
         for i, label in enumerate(setting.labels):
-            rank_low, rank_high = (None, None) if spans is None else spans[i].tolist()
-            known = not np.isnan(values[i])
+            rank_low, rank_high = spans[i] or (None, None)
             runs[label] |= {
-                "rank": ranks[i] if known else None,
-                "rank_group": groups[i] if known else None,
+                "rank": ranks[i] if valued[i] else None,
+                "rank_group": groups[i] if valued[i] else None,
                 "rank_low": rank_low,
                 "rank_high": rank_high,
             }
@@ -83,7 +97,7 @@ def compared(measures: Sequence[Measure], clusters: Clusters, draws: Floats, bet
     for a, b, d in zip(table.first.tolist(), table.second.tolist(), table, strict=True):
         found = {"difference": d.value, "low": d.low, "high": d.high, "p": d.p, "defined": d.defined}
         pairs.append({"a": names[a], "b": names[b], **found})
-    return {"runs": runs, "pairs": pairs}
+    return common_size(entering, samples, clusters), {"runs": runs, "pairs": pairs}
 
 
 def sample_counts(a: Floats | None, b: Floats | None, better: str) -> Entry:
@@ -117,14 +131,19 @@ def sample_counts(a: Floats | None, b: Floats | None, better: str) -> Entry:
 def correct(metrics: Iterable[Mapping[str, Any]]) -> int:
     """Put Holm's adjusted p beside every pair's p, one family; how many comparisons it has.
 
-    Small subgroups are not tested: theirs is nan.
+    Small subgroups are not tested: theirs are nan, and their runs have no rank group.
     """
     family = []
     for metric in metrics:
         for one in metric["pairs"]:
             one["p_holm"] = float("nan")
-            if not metric.get("small"):
+            if metric.get("small"):
+                one["p"] = float("nan")
+            else:
                 family.append(one)
+        for run in metric["runs"].values() if metric.get("small") else ():
+            if "rank_group" in run:
+                run["rank_group"] = None
     for one, adjusted in zip(family, holm([one["p"] for one in family]), strict=True):
         one["p_holm"] = adjusted
     return len(family)

@@ -19,19 +19,16 @@ def labels_of(runs: Sequence[ScoredRun], task: str) -> list[str]:
         labels.append("regimes differ")
     if partial := [run.label for run in runs if run.results["partial"]]:
         labels.append(f"partial: {', '.join(partial)}")
-    labels += [f"other {name}" for name, key in (("data", "data"), ("prompts", "prompts")) if _differ(runs, task, key)]
-    if _fitted_on_other_samples(runs, task):
-        labels.append("fitted on other samples")
+    labels += [
+        f"other {name}"
+        for name, key in (("data", "data"), ("prompts", "prompts"), ("support", "support"))
+        if _differ(runs, task, key)
+    ]
     return labels
 
 
 def _differ(runs: Sequence[ScoredRun], task: str, key: str) -> bool:
     return len({str(run.manifest["identity"]["tasks"].get(task, {}).get(key)) for run in runs}) > 1
-
-
-def _fitted_on_other_samples(runs: Sequence[ScoredRun], task: str) -> bool:
-    digests = {run.manifest["identity"]["tasks"].get(task, {}).get("support_digest") for run in runs} - {None}
-    return len(digests) > 1
 
 
 def notes_of(found: Mapping[str, Any], runs: Sequence[ScoredRun]) -> list[str]:
@@ -75,7 +72,7 @@ def _run_notes(entries: Sequence[Mapping[str, Any]], runs: Sequence[ScoredRun]) 
         draws = ", ".join(f"{e['label']} {e['draws']}" for e in entries)
         yield (
             f"answers asked for a sample: {draws}. Draws meet in their order and are repeated where a run has fewer, "
-            "so that every answer of a run weighs the same."
+            "so that every answer of a run weighs the same; wins and losses are of a sample's mean score."
         )
 
 
@@ -92,11 +89,20 @@ def _task_notes(
         yield "the runs read different data (their fingerprints differ); samples are matched by id alone"
     if _differ(runs, name, "prompts"):
         yield "the runs were asked with different prompts"
-    if _fitted_on_other_samples(runs, name):
-        yield "the runs were fitted on different samples"
+    if _differ(runs, name, "support"):
+        yield "the runs learnt from different splits"
     if missing := {run: count for run, count in task["left_out"].items() if count}:
         each = ", ".join(f"{count} of {run}" for run, count in missing.items())
         yield f"samples not common to all runs and left out: {each}; {task['n']} are compared"
+    if lacking := {run: count for run, count in task["lacking"].items() if count}:
+        each = ", ".join(f"{count} of {run}" for run, count in lacking.items())
+        yield f"samples that lack a draw which the run's others have, and are left out: {each}"
+    if task["clusters_differ"]:
+        yield (
+            f"the runs name other patients for the same samples; intervals and p are by those of {runs[0].label},"
+            " and would be others with another run first"
+        )
+    yield from _other_counts(task)
     for metric, why in task["metrics_left_out"].items():
         yield f"{metric} is not compared: {why}"
     yield from _identical(task)
@@ -106,6 +112,15 @@ def _task_notes(
     yield from _floor_notes(task, found)
     for spec, why in task["strata_left_out"].items():
         yield f"not divided by {spec}: {why}"
+
+
+def _other_counts(task: Mapping[str, Any]) -> Iterator[str]:
+    """Metrics that leave out samples by the answers, so that values of two runs are of different ones."""
+    for metric, entry in task["metrics"].items():
+        counts = {run: own["n"] for run, own in entry["runs"].items()}
+        if len(set(counts.values())) > 1:
+            each = ", ".join(f"{run} {n}" for run, n in counts.items())
+            yield f"{metric} counts different samples of the runs ({each}); n are those that count in all: {entry['n']}"
 
 
 def _identical(task: Mapping[str, Any]) -> Iterator[str]:
@@ -138,16 +153,21 @@ def _cautions(found: Mapping[str, Any], runs: Sequence[ScoredRun]) -> list[str]:
             for metric, entry in task["metrics"].items()
             for run, own in entry["runs"].items()
         }
-        classes = runs[0].results["tasks"][name]["classes"]
-        tasks[name] = {**task, "classes": classes, "metrics": values}
+        tasks[name] = {**task, "classes": _fewest_of_class(runs, name), "metrics": values}
     return caution_lines({"tasks": tasks, "groups": {}, "resamples": found["resamples"]})
+
+
+def _fewest_of_class(runs: Sequence[ScoredRun], task: str) -> dict[str, int]:
+    """The smallest count over the runs of each class that all have: the common samples hold no more of it."""
+    counts = [run.results["tasks"][task]["classes"] for run in runs]
+    return {name: min(own[name] for own in counts) for name in counts[0] if all(name in own for own in counts)}
 
 
 def _floor_notes(task: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
     """Where so many comparisons are corrected for that no p could ever become small enough."""
     resamples, alpha = found["resamples"], round(1 - found["level"], 12)
     families = {
-        "p (Holm)": task["comparisons"],
+        "p (Holm)": task["comparisons"] if len(found["runs"]) == 2 else 0,
         "rank groups": len(found["runs"]) - 1 if len(found["runs"]) > 2 else 0,
         "p (Holm) of the subgroups": max((axis["comparisons"] for axis in task["strata"].values()), default=0),
     }
@@ -155,6 +175,15 @@ def _floor_notes(task: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[
         if count / (resamples + 1) >= alpha:
             yield (
                 f"{what}: with {resamples} resamples no p falls below 1/{resamples + 1}, so that {count} comparisons "
-                f"can never reach {alpha:g} after Holm's correction; {floor(round(count / alpha, 6))} resamples could, "
-                "or fewer metrics, runs or groups"
+                f"can never reach {alpha:g} after Holm's correction; {floor(round(count / alpha, 6))} resamples could "
+                "(radbench run --resamples), or fewer metrics, runs or groups"
             )
+        elif what != "p (Holm) of the subgroups" and count * 2.0 ** (1 - task["clusters"]) >= alpha:
+            yield (
+                f"{what}: of {_many(task['clusters'], 'cluster')} no p falls below {2.0 ** (1 - task['clusters']):.2g}, so that"
+                f" {_many(count, 'comparison')} can never reach {alpha:g}: more patients could"
+            )
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

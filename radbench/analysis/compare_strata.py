@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from radbench.analysis.compare_metrics import Entry, Setting, compared, correct, counted
+from radbench.analysis.compare_metrics import Entry, Setting, compared, correct
+from radbench.analysis.grouping import groups_of
 from radbench.analysis.pairing import Paired, paired_draws
 from radbench.errors import ConfigError
-from radbench.report import SMALL_SUBGROUP
 from radbench.statistics import Measure
 
 NO_AXIS = "the task has no such axis"
@@ -19,8 +19,6 @@ NO_AXIS = "the task has no such axis"
 
 def groups_along(paired: Paired, spec: str) -> Mapping[str, NDArray[np.bool_]] | str:
     """The rows of each group along an axis, or why the task has none."""
-    from radbench.analysis.subgroups import groups_of
-
     if spec.partition(":")[0] not in paired.axes:
         return NO_AXIS
     try:
@@ -34,6 +32,7 @@ def strata_of(
 ) -> Entry:
     """Every metric in every group, group by group under the same resamples, and where each run does worst."""
     out: dict[str, Entry] = {}
+    samples = paired.samples
     for label, keep in groups.items():
         own = replace(
             paired,
@@ -43,14 +42,13 @@ def strata_of(
             ),
         )
         draws = paired_draws(own, setting.resamples, setting.seed)
-        n = len(np.unique(paired.ids[keep]))
         metrics: dict[str, Entry] = {}
         for name, entry in overall.items():
             measures = [run[name] for run in own.measures]
-            entering = counted(replace(measures[0], rows=measures[0].rows[keep]), int(keep.sum()), n)
-            found = compared(measures, paired.clusters, np.stack([d[name] for d in draws]), entry["better"], setting)
-            metrics[name] = {"n": entering, "small": entering < SMALL_SUBGROUP, **found}
-        clusters = len(np.unique(paired.clusters.codes[keep]))
+            values = np.stack([d[name] for d in draws])
+            size, found = compared(measures, samples, paired.clusters, values, entry["better"], setting)
+            metrics[name] = {"n": size.n, "small": size.small, **found}
+        n, clusters = (len(np.unique(numbered.codes[keep])) for numbered in (samples, paired.clusters))
         out[label] = {"n": n, "clusters": clusters, "metrics": metrics}
     comparisons = correct([metric for group in out.values() for metric in group["metrics"].values()])
     return {
@@ -63,7 +61,8 @@ def strata_of(
 def _worst(groups: Mapping[str, Entry], metric: str, overall: Entry) -> Entry:
     """The group in which each run scores worst, and that in which a of each pair loses most against b.
 
-    Groups below 30 samples take no part. ``gap`` is the group's value minus the overall one.
+    Small groups take no part. ``gap`` is how much worse the group is than the overall value: positive where it is worse,
+    whichever way the metric points.
     """
     sign = 1 if overall["better"] == "higher" else -1
     large = {label: g["metrics"][metric] for label, g in groups.items() if not g["metrics"][metric]["small"]}
@@ -79,7 +78,7 @@ def _worst(groups: Mapping[str, Entry], metric: str, overall: Entry) -> Entry:
     runs: dict[str, Entry | None] = {}
     for run, whole in overall["runs"].items():
         found = lowest({label: entry["runs"][run]["value"] for label, entry in large.items()})
-        runs[run] = found and {**found, "gap": found["value"] - whole["value"]}
+        runs[run] = found and {**found, "gap": sign * (whole["value"] - found["value"])}
     pairs = []
     for i, one in enumerate(overall["pairs"]):
         if found := lowest({label: entry["pairs"][i]["difference"] for label, entry in large.items()}):

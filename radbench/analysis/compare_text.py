@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from radbench.analysis.sizes import SMALL_CLUSTERS
 from radbench.errors import OPEN_ACCESS
 from radbench.paper.escapes import markdown_text
 from radbench.report import ARROWS, SMALL_SUBGROUP, aligned, clean, number, span
@@ -26,7 +27,7 @@ class Table:
 def as_text(found: Entry) -> str:
     """For a terminal; control characters are escaped."""
     parts = ["\n".join(clean(line) for line in _legend(found))]
-    for table in _tables(found, discreet=False):
+    for table in map(_without_empty, _tables(found, discreet=False)):
         parts.append(
             (f"{table.title}\n\n" if table.title else "") + aligned(table.header, table.rows, set(table.right))
         )
@@ -36,11 +37,11 @@ def as_text(found: Entry) -> str:
 
 
 def as_markdown(found: Entry) -> str:
-    """For a document or a pull request; subgroups of restricted data are not named, and nothing renders as markup."""
+    """For a document or a pull request: without subgroups of restricted data, and nothing renders as markup."""
     from tabulate import tabulate
 
     parts = ["\n".join(f"- {markdown_text(line)}" for line in _legend(found))]
-    for table in _tables(found, discreet=True):
+    for table in map(_without_empty, _tables(found, discreet=True)):
         sides = ["right" if i in table.right else "left" for i in range(len(table.header))]
         cells = [[c if i in table.right else markdown_text(c) for i, c in enumerate(row)] for row in table.rows]
         body = tabulate(cells, table.header, "pipe", colalign=sides, disable_numparse=True)
@@ -48,6 +49,15 @@ def as_markdown(found: Entry) -> str:
     if found["notes"]:
         parts.append("\n".join(f"- {markdown_text(note)}" for note in found["notes"]))
     return "\n\n".join(parts) + "\n"
+
+
+def _without_empty(table: Table) -> Table:
+    """The table without columns that say nothing in any row."""
+    kept = [i for i in range(len(table.header)) if any(row[i] not in ("", "-") for row in table.rows)]
+    rows = [[row[i] for i in kept] for row in table.rows]
+    return Table(
+        table.title, tuple(table.header[i] for i in kept), rows, frozenset(map(kept.index, table.right & set(kept)))
+    )
 
 
 def _legend(found: Entry) -> list[str]:
@@ -67,7 +77,7 @@ def _legend(found: Entry) -> list[str]:
 def _tables(found: Entry, discreet: bool) -> Iterator[Table]:
     two = len(found["runs"]) == 2
     yield _pair_table(found) if two else _rank_table(found)
-    if any(task["strata"] for task in found["tasks"].values()):
+    if any(_strata(found, discreet)):
         yield _group_table(found, discreet) if two else _group_values(found, discreet)
         worst = _worst_table(found, discreet)
         if worst.rows:
@@ -105,7 +115,7 @@ def _counts(one: Entry, names: Sequence[str]) -> str:
 def _pair_table(found: Entry) -> Table:
     header = (
         "task", "metric", "A", "B", "A - B", _percent(found), "p", "p (Holm)", "wins/ties/losses",
-        "right: both/only A/only B/none", "n", "label",
+        "right: both/A/B/none", "n", "label",
     )  # fmt: skip
     rows = []
     for name, task in found["tasks"].items():
@@ -149,20 +159,18 @@ def _run_label(task: Entry, run: str) -> str:
     return "; ".join(f"{label}: {own}" if label == "regimes differ" else label for label in task["labels"])
 
 
-def _strata(found: Entry, discreet: bool) -> Iterator[tuple[str, Entry, str, Entry, dict[str, str]]]:
-    """Task, its entry, axis, the axis' entry and what each group is called."""
+def _strata(found: Entry, discreet: bool) -> Iterator[tuple[str, Entry, str, Entry]]:
+    """Task, its entry, axis and the axis' entry; a group of restricted data may be one patient and is not published."""
     for name, task in found["tasks"].items():
-        hidden = discreet and task["access"] not in OPEN_ACCESS
-        for spec, axis in task["strata"].items():
-            unnamed = f", not shown: {task['access']} data"
-            names = {g: f"group {i}{unnamed}" if hidden else g for i, g in enumerate(axis["groups"], 1)}
-            yield name, task, spec, axis, names
+        if not (discreet and task["access"] not in OPEN_ACCESS):
+            for spec, axis in task["strata"].items():
+                yield name, task, spec, axis
 
 
 def _group_table(found: Entry, discreet: bool) -> Table:
     header = ("task", "axis", "group", "metric", "A", "B", "A - B", _percent(found), "p (Holm)", "n", "label")
     rows = []
-    for name, task, spec, axis, names in _strata(found, discreet):
+    for name, task, spec, axis in _strata(found, discreet):
         for group, own in axis["groups"].items():
             for metric, entry in own["metrics"].items():
                 (one,) = entry["pairs"]
@@ -171,7 +179,7 @@ def _group_table(found: Entry, discreet: bool) -> Table:
                 if entry["small"]:
                     cells = [f"({cell})" for cell in cells]
                 rows.append([
-                    name, spec, names[group], _arrowed(task, metric), *cells, _marked(task, one), _p(one["p_holm"]),
+                    name, spec, group, _arrowed(task, metric), *cells, _marked(task, one), _p(one["p_holm"]),
                     str(entry["n"]), _labels(task),
                 ])  # fmt: skip
     return Table(_GROUPS, header, rows, frozenset({4, 5, 6, 8, 9}))
@@ -180,7 +188,7 @@ def _group_table(found: Entry, discreet: bool) -> Table:
 def _group_values(found: Entry, discreet: bool) -> Table:
     header = ("task", "axis", "group", "metric", "run", "value", _percent(found), "rank group", "n", "label")
     rows = []
-    for name, task, spec, axis, names in _strata(found, discreet):
+    for name, task, spec, axis in _strata(found, discreet):
         for group, own in axis["groups"].items():
             for metric, entry in own["metrics"].items():
                 better = task["metrics"][metric]["better"]
@@ -188,27 +196,31 @@ def _group_values(found: Entry, discreet: bool) -> Table:
                     value = f"({number(one['value'])})" if entry["small"] else number(one["value"])
                     rank = "-" if one["rank_group"] is None else str(one["rank_group"])
                     rows.append([
-                        name, spec, names[group], _arrowed(task, metric), run, value, _marked(task, one), rank,
+                        name, spec, group, _arrowed(task, metric), run, value, _marked(task, one), rank,
                         str(entry["n"]), _run_label(task, run),
                     ])  # fmt: skip
     return Table(_GROUPS, header, rows, frozenset({5, 7, 8}))
 
 
-_GROUPS = f"Subgroups (in brackets: fewer than {SMALL_SUBGROUP} samples, which take no part in the worst group)"
+_GROUPS = (
+    f"Subgroups (in brackets: fewer than {SMALL_SUBGROUP} samples or {SMALL_CLUSTERS} clusters, which are not tested and take"
+    " no part in the worst group)"
+)
 
 
 def _worst_table(found: Entry, discreet: bool) -> Table:
-    header = ("task", "axis", "metric", "of", "worst group", "value", "to overall", "n", "label")
+    header = ("task", "axis", "metric", "of", "worst group", "value", "worse than all by", "n", "label")
     rows = []
-    for name, task, spec, axis, names in _strata(found, discreet):
+    for name, task, spec, axis in _strata(found, discreet):
         for metric, worst in axis["worst"].items():
             shown = _arrowed(task, metric)
             for run, own in worst["runs"].items():
                 if own is not None:
-                    cells = [names[own["group"]], number(own["value"]), _signed(own["gap"]), str(own["n"])]
+                    cells = [own["group"], number(own["value"]), _signed(own["gap"]), str(own["n"])]
                     rows.append([name, spec, shown, run, *cells, _run_label(task, run)])
             for one in worst["pairs"] if len(found["runs"]) == 2 else ():
-                cells = [names[one["group"]], _signed(one["difference"]), "", str(one["n"])]
+                cells = [one["group"], _signed(one["difference"]), "", str(one["n"])]
                 rows.append([name, spec, shown, "A - B", *cells, _labels(task)])
-    title = f"Worst groups (of two or more with at least {SMALL_SUBGROUP} samples; A - B: where A does worst against B)"
+    least = f"{SMALL_SUBGROUP} samples and {SMALL_CLUSTERS} clusters"
+    title = f"Worst groups (of two or more with at least {least}; A - B: where A does worst against B)"
     return Table(title, header, rows, frozenset({5, 6, 7}))

@@ -42,6 +42,17 @@ class ScoredRun:
             )
         return found
 
+    def axes(self, task: str) -> Mapping[str, NDArray[np.str_]]:
+        """The value of each row on each axis of subgroups. Raises :class:`DataError` where an older radbench kept none."""
+        found = load_statistics(RunFolder(self.path), task, ())
+        if len(found.ids) and not found.axes:
+            raise DataError(
+                f"{self.path}: the statistics of '{task}' say nothing of subgroups, an older radbench wrote them;"
+                " score the run again",
+                remedy=f"radbench score {self.path}",
+            )
+        return found.axes
+
     def regime(self, task: str) -> str:
         """Under what the task was answered: what the model says of itself, what it was fitted on, or the task's regime."""
         identity = self.manifest["identity"]
@@ -61,10 +72,13 @@ def open_runs(paths: Sequence[Path]) -> tuple[ScoredRun, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """Several runs of one task on the samples they share, rows in the order of the first run.
+    """Several runs of one task on the samples they share.
 
-    ``measures`` has a mapping from metric to measure for each run, all with the same metrics and (n,) rows;
-    ``left_out`` counts each run's samples that not all others have.
+    Rows are in the order of the first run where all runs have the common samples in one order, else by id, so that the
+    order in which runs are named changes no number. ``measures`` has a mapping from metric to measure for each run, all
+    with the same metrics and (n,) rows. ``left_out`` counts each run's samples that are not compared, ``lacking`` those
+    of them that have fewer draws than the run's others. Clusters and axes are the first run's; ``clusters_differ``: another
+    run divides the common samples into other clusters, so that intervals depend on which run is first.
     """
 
     ids: NDArray[np.bytes_]
@@ -72,40 +86,81 @@ class Paired:
     axes: Mapping[str, NDArray[np.str_]]
     measures: tuple[Mapping[str, Measure], ...]
     left_out: tuple[int, ...]
+    lacking: tuple[int, ...]
+    clusters_differ: bool
 
     @property
     def n(self) -> int:
         """Rows: samples, each as often as draws were asked for."""
         return len(self.ids)
 
+    @property
+    def samples(self) -> Clusters:
+        """The sample of each row, numbered by first sight."""
+        return clusters_of(self.ids)
+
 
 def pair(runs: Sequence[TaskStatistics], metrics: Sequence[str]) -> Paired:
     """The rows of ``metrics`` of every run on their common samples.
 
-    Where runs asked for several draws a sample, draws meet in their order; a run with fewer repeats its own, so that
-    every draw weighs the same.
+    Where runs asked for several draws a sample, draws meet in their order; a run with fewer repeats its own. A sample
+    with fewer draws than the run's others is left out: so every sample weighs the same, and every draw of a run.
     """
-    numbered = [_occurrences(run.ids) for run in runs]
-    common = set(numbered[0])
-    for positions in numbered[1:]:
-        common &= positions.keys()
-    ids = [sample for sample in numbered[0] if sample in common]
-    draws = [lcm(*(len(positions[sample]) for positions in numbered)) for sample in ids]
+    usual = [_most_draws(run.ids) for run in runs]
+    whole = [by_draw(run.ids, draws) for run, draws in zip(runs, usual, strict=True)]
+    names = [run.ids[positions[:, 0]] for run, (positions, _) in zip(runs, whole, strict=True)]
+    common, places = _common(names)
+    times = lcm(*(draws for draws in usual if draws))
     rows = [
-        np.array([p[s][k % len(p[s])] for s, many in zip(ids, draws, strict=True) for k in range(many)], np.intp)
-        for p in numbered
+        positions[place][:, np.arange(times) % max(draws, 1)].ravel()
+        for (positions, _), place, draws in zip(whole, places, usual, strict=True)
     ]
     first, here = runs[0], rows[0]
+    clusters = clusters_of(first.clusters[here])
     return Paired(
         first.ids[here],
-        clusters_of(first.clusters[here]),
+        clusters,
         {axis: values[here] for axis, values in first.axes.items()},
         tuple(
             {name: Measure((m := run.measures[name]).metric, m.state, m.rows[own]) for name in metrics}
             for run, own in zip(runs, rows, strict=True)
         ),
-        tuple(len(positions) - len(ids) for positions in numbered),
+        tuple(len(own) + lacking - common for own, (_, lacking) in zip(names, whole, strict=True)),
+        tuple(lacking for _, lacking in whole),
+        any(_otherwise_divided(clusters, run.clusters[own]) for run, own in zip(runs[1:], rows[1:], strict=True)),
     )
+
+
+def by_draw(ids: NDArray[np.bytes_], draws: int) -> tuple[NDArray[np.intp], int]:
+    """(samples, draws) rows of the samples that have every draw, and how many samples lack one.
+
+    Rows lie in the order of draws; where one is missing, it cannot be told which, so the sample is left out.
+    """
+    names, first, codes = np.unique(ids, return_index=True, return_inverse=True)
+    whole = np.bincount(codes.ravel(), minlength=len(names)) == draws
+    order = np.argsort(codes.ravel(), kind="stable")
+    positions = order[whole[codes.ravel()[order]]].reshape(-1, max(draws, 1))
+    return positions[np.argsort(first[whole], kind="stable")], int((~whole).sum())
+
+
+def _most_draws(ids: NDArray[np.bytes_]) -> int:
+    return int(np.unique(ids, return_counts=True)[1].max(initial=0))
+
+
+def _common(names: Sequence[NDArray[np.bytes_]]) -> tuple[int, list[NDArray[np.intp]]]:
+    """How many of each run's different names all runs have, and where these stand in each, in one order."""
+    shared = names[0]
+    for own in names[1:]:
+        shared = shared[np.isin(shared, own)]
+    kept = [np.flatnonzero(np.isin(own, shared)) for own in names]
+    if all(np.array_equal(own[place], shared) for own, place in zip(names, kept, strict=True)):
+        return len(shared), kept
+    return len(shared), [place[np.argsort(own[place])] for own, place in zip(names, kept, strict=True)]
+
+
+def _otherwise_divided(clusters: Clusters, names: NDArray[np.bytes_]) -> bool:
+    """Whether the names divide the rows otherwise; a baseline file has none, which tells nothing."""
+    return bool((names != b"").any()) and not np.array_equal(clusters_of(names).codes, clusters.codes)
 
 
 def paired_draws(paired: Paired, resamples: int, seed: int) -> tuple[dict[str, Floats], ...]:
@@ -113,14 +168,6 @@ def paired_draws(paired: Paired, resamples: int, seed: int) -> tuple[dict[str, F
     flat = [measure for own in paired.measures for measure in own.values()]
     draws = iter(draw(flat, paired.clusters, resamples, seed))
     return tuple({name: next(draws) for name in own} for own in paired.measures)
-
-
-def _occurrences(ids: NDArray[np.bytes_]) -> dict[bytes, list[int]]:
-    """Where each sample stands, in the order of its draws."""
-    where: dict[bytes, list[int]] = {}
-    for position, sample in enumerate(ids.tolist()):
-        where.setdefault(sample, []).append(position)
-    return where
 
 
 def comparable_metrics(runs: Sequence[ScoredRun], task: str) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -78,7 +78,7 @@ class Needed:
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """One task and metric. ``n`` rows (a sample as often as draws were asked for) in ``clusters``.
+    """One task and metric. ``n`` samples, a sample once however many draws were asked for, in ``clusters``.
 
     ``value`` and ``standard_error`` are the run's, ``against`` the other run's value. ``correlation`` of the two runs'
     values over resamples: measured, or the one assumed. ``difference_error``: standard error of the difference with the
@@ -173,7 +173,9 @@ def power(
             continue
         if any(paired.left_out):
             left = ", ".join(f"{n} of {r.label}" for n, r in zip(paired.left_out, runs, strict=True) if n)
-            notes.append(f"{task}: samples that are not common are left out: {left}.")
+            notes.append(f"{task}: samples that are not common, or lack a draw, are left out: {left}.")
+        if paired.clusters_differ:
+            notes.append(f"{task}: the runs name other patients for the same samples; those of {runs[0].label} count.")
         entries += _entries(task, paired, runs[0].results, aim)
     notes += _qualified(runs, entries)
     return PowerReport(runs[0].label, runs[1].label if against else None, aim, LEVEL, tuple(entries), tuple(notes))
@@ -213,7 +215,7 @@ def _entries(task: str, paired: Paired, results: Mapping[str, Any], aim: Aim) ->
             against, correlation = None, aim.correlation
             error = variance_of_difference(_varied(own, own) ** 2, correlation) ** 0.5
         better = results["tasks"][task]["metrics"][name]["better"]
-        counts = (paired.n, paired.clusters.count)
+        counts = (paired.samples.count, paired.clusters.count)
         yield _entry(task, name, better, counts, point(measure), spread(own), against, correlation, error, aim)
 
 

@@ -1,8 +1,16 @@
 """How much a score moves when the same model is asked the same again: a run repeated with several draws a request.
 
 A sampling model, or a server that batches requests as they come, gives other answers on other days. The standard
-deviation between draws says how large a difference of two runs is nothing at all; the interval of a single run, which is
-about the choice of patients, does not hold it.
+deviation between draws says how large a difference of two runs on the same samples is nothing at all. It has two parts:
+
+- what each sample's answer does on its own. It shrinks with the number of samples, and intervals and tests of
+  ``radbench compare`` and ``radbench check``, which draw patients anew, hold it already;
+- what all answers of a draw have in common: another version behind the same name, another day's server. No number of
+  samples shows it to a bootstrap, so ``radbench check`` adds it.
+
+To tell them apart the draws of every sample are permuted: that leaves each sample's own noise and takes apart what was
+common to a draw. The variance that is left, on average over permutations, is the first part, the rest the second. The rest
+is an estimate from few draws: without anything in common it is 0 in about half of the cases, else some share of the whole.
 """
 
 from __future__ import annotations
@@ -15,13 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radbench import api
-from radbench.analysis.pairing import ScoredRun
+from radbench.analysis.pairing import ScoredRun, by_draw
 from radbench.errors import ConfigError, DataError, ResumeError
 from radbench.folder import RunFolder, Shard
 from radbench.plan import RunConfig
 from radbench.progress import Silent
 from radbench.runner import Progress
 from radbench.statistics import Floats, Measure, point
+
+PERMUTATIONS = 100
 
 
 def default_out(path: Path) -> Path:
@@ -81,8 +91,9 @@ def rerun_noise(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
     """Task -> metric -> how its value moves between the draws of a run that was made with at least two.
 
     Each entry has ``values`` (the value of the first draw of every sample, of the second ...), their ``mean``, ``sd``
-    (standard deviation with n - 1, in the metric's units), ``low`` and ``high`` (the extremes), ``draws`` (how many), ``n``
-    (samples) and ``left_out`` (samples of which a draw has no answer: those do not count). nan where a draw has no value.
+    (standard deviation with n - 1, in the metric's units), its parts ``independent`` (from sample to sample) and ``shared``
+    (by all answers of a draw), both 0 or more, ``low`` and ``high`` (the extremes), ``draws`` (how many), ``n`` (samples)
+    and ``left_out`` (samples of which a draw has no answer: those do not count). nan where a draw has no value.
     Raises :class:`DataError` where the run has a single draw or no sample with all of them.
     """
     run = ScoredRun(path)
@@ -105,29 +116,36 @@ def rerun_noise(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
     return found
 
 
-def by_draw(ids: NDArray[np.bytes_], draws: int) -> tuple[NDArray[np.intp], int]:
-    """(samples, draws) rows of the samples that have every draw, and how many samples lack one.
-
-    Rows lie in the order of draws; where one is missing, it cannot be told which, so the sample is left out.
-    """
-    names, first, codes = np.unique(ids, return_index=True, return_inverse=True)
-    whole = np.bincount(codes.ravel(), minlength=len(names)) == draws
-    order = np.argsort(codes.ravel(), kind="stable")
-    positions = order[whole[codes.ravel()[order]]].reshape(-1, draws)
-    return positions[np.argsort(first[whole], kind="stable")], int((~whole).sum())
-
-
 def _spread(measure: Measure, positions: NDArray[np.intp]) -> dict[str, Any]:
-    values = np.array([point(Measure(measure.metric, measure.state, measure.rows[own])) for own in positions.T])
+    values = _values(measure, positions)
+    sd, independent = _sd(values), _independent(measure, positions)
     return {
         "values": values.tolist(),
         "mean": _mean(values),
-        "sd": _sd(values),
+        "sd": sd,
+        "independent": independent,
+        "shared": float(np.sqrt(np.maximum(0.0, sd**2 - independent**2))),
         "low": float(values.min()),
         "high": float(values.max()),
         "draws": positions.shape[1],
         "n": len(positions),
     }
+
+
+def _values(measure: Measure, positions: NDArray[np.intp]) -> Floats:
+    """(draws,) values of (samples, draws) rows."""
+    return np.array([point(Measure(measure.metric, measure.state, measure.rows[own])) for own in positions.T])
+
+
+def _independent(measure: Measure, positions: NDArray[np.intp]) -> float:
+    """Standard deviation between draws once those of every sample are permuted, root of the mean variance."""
+    if all(np.array_equal(measure.rows[own], measure.rows[positions[:, 0]], equal_nan=True) for own in positions.T):
+        return 0.0
+    rng = np.random.default_rng(0)
+    permuted = (_values(measure, rng.permuted(positions, axis=1)) for _ in range(PERMUTATIONS))
+    variances = np.array([_sd(values) ** 2 for values in permuted])
+    defined = variances[~np.isnan(variances)]
+    return float(np.sqrt(defined.mean())) if len(defined) else float("nan")
 
 
 def _mean(values: Floats) -> float:

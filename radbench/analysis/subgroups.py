@@ -5,10 +5,11 @@ pictures), those that a dataset tells (sex, age, view) and those of the user's o
 
 What :func:`subgroup_results` returns, JSON-able, numbers rounded, None where undefined::
 
-    run, model, partial, level, resamples, seed, small     as the run was scored; the n below which a group is small
+    run, model, partial, level, resamples, seed            as the run was scored
+    small, small_clusters                                  a group of fewer samples or clusters is small
     tasks  {task: {
       access, clustered, n (samples), clusters,
-      metrics  {metric: {better, signature, n (rows that enter the score), value, low, high, defined}},
+      metrics  {metric: {better, signature, n (samples that enter the score), value, low, high, defined}},
       axes     {axis as asked for: {
         not_stated (samples in no group),
         groups {group: {n, clusters, metrics {metric: {n, small, value, low, high, defined}}}},
@@ -16,9 +17,9 @@ What :func:`subgroup_results` returns, JSON-able, numbers rounded, None where un
       left_out {axis as asked for: why}}}
 
 ``gap`` is how much worse the worst group is than all samples together, ``spread`` than the ``best`` group; each has value,
-low and high, positive where the worst group is worse whichever way the metric points. Groups below 30 samples, or with
-fewer rows that enter the score, are ``small`` and are not compared. The worst of many groups is worst by chance too, and
-the interval of its gap does not account for the choice.
+low and high, positive where the worst group is worse whichever way the metric points. Groups of which fewer than 30
+samples or 10 clusters enter the score are ``small`` and are not compared. A sample counts once, however many draws it
+has. The worst of many groups is worst by chance too, and the interval of its gap does not account for the choice.
 """
 
 from __future__ import annotations
@@ -30,16 +31,15 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from radbench.analysis.grouping import Bools, parsed_spec
-from radbench.analysis.grouping import groups_of as groups_of
+from radbench.analysis.grouping import Bools, groups_of, parsed_spec
 from radbench.analysis.naming import chosen
 from radbench.analysis.pairing import ScoredRun
+from radbench.analysis.sizes import SMALL_CLUSTERS, Size, common_size, entering_of
 from radbench.errors import ConfigError
-from radbench.folder import RunFolder
 from radbench.metrics.base import Metric
 from radbench.report import SMALL_SUBGROUP
 from radbench.scoring import as_entry, rounded
-from radbench.statfiles import TaskStatistics, load_statistics
+from radbench.statfiles import TaskStatistics
 from radbench.statistics import Clusters, Estimate, Floats, Measure, clusters_of, draw, estimate_of, interval
 
 DEFAULTS = "defaults"  # stands for a task's own axes
@@ -74,6 +74,7 @@ def subgroup_results(
         "resamples": results["resamples"],
         "seed": results["seed"],
         "small": SMALL_SUBGROUP,
+        "small_clusters": SMALL_CLUSTERS,
         "tasks": {name: _task(run, name, measured, specs) for name in names},
     }))  # fmt: skip
 
@@ -84,8 +85,8 @@ def _check_axes(run: ScoredRun, tasks: Sequence[str], specs: Sequence[str]) -> N
     why: dict[str, ConfigError] = {}
     asked = [spec for spec in specs if spec != DEFAULTS]
     useful: set[str] = set()
-    for task in tasks if asked else ():
-        axes = load_statistics(RunFolder(run.path), task, ()).axes
+    for task in tasks:
+        axes = run.axes(task)
         here |= axes
         for spec in asked:
             if spec in axes or spec.partition(":")[0] in axes:
@@ -109,7 +110,10 @@ def _task(run: ScoredRun, task: str, metrics: set[str], specs: Sequence[str]) ->
     all_measures = [Measure(m.metric, m.state, m.rows, keep) for keep in keeps for m in measures.values()]
     draws = draw(all_measures, clusters, run.results["resamples"], run.results["seed"])
     level = run.results["level"]
-    found = (_Found(m, estimate_of(m, clusters, own, level), own) for m, own in zip(all_measures, draws, strict=True))
+    found = (
+        _Found(m, estimate_of(m, clusters, own, level), own, _size(m, samples, clusters))
+        for m, own in zip(all_measures, draws, strict=True)
+    )
     overall = {name: next(found) for name in measures}
     out: Entry = {
         "access": results["access"],
@@ -159,11 +163,12 @@ def _expanded(axes: Mapping[str, Any], specs: Sequence[str]) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A measure, its estimate and its (resamples,) draws."""
+    """A measure, its estimate, its (resamples,) draws, and what enters it."""
 
     measure: Measure
     estimate: Estimate
     draws: Floats
+    size: Size
 
     @property
     def metric(self) -> Metric:
@@ -175,8 +180,11 @@ class _Found:
         return 1 if self.metric.better == "higher" else -1
 
     def entry(self) -> Entry:
-        rows = self.measure.rows if self.measure.keep is None else self.measure.rows[self.measure.keep]
-        return {"n": self.metric.counted(rows), **as_entry(self.estimate)}
+        return {"n": self.size.n, **as_entry(self.estimate)}
+
+
+def _size(measure: Measure, samples: Clusters, clusters: Clusters) -> Size:
+    return common_size([entering_of(measure, samples, clusters)], samples, clusters)
 
 
 def _axis(
@@ -191,11 +199,9 @@ def _axis(
     stated = np.any(list(groups.values()), axis=0)
     out: Entry = {"not_stated": _distinct(samples, ~stated), "groups": {}, "worst": {}}
     for label, keep in groups.items():
-        n = _distinct(samples, keep)
-        metrics = {name: one.entry() for name, one in own[label].items()}
-        for entry in metrics.values():
-            entry["small"] = min(n, entry["n"]) < SMALL_SUBGROUP
-        out["groups"][label] = {"n": n, "clusters": _distinct(clusters, keep), "metrics": metrics}
+        metrics = {name: one.entry() | {"small": one.size.small} for name, one in own[label].items()}
+        counts = {"n": _distinct(samples, keep), "clusters": _distinct(clusters, keep)}
+        out["groups"][label] = {**counts, "metrics": metrics}
     for name, whole in overall.items():
         large = {k: own[k][name] for k, group in out["groups"].items() if not group["metrics"][name]["small"]}
         out["worst"][name] = _worst(large, whole, level)

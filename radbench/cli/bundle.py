@@ -34,7 +34,7 @@ def export(run: str, out: str, key: str | None, as_json: bool) -> int:
         return int(Exit.OK)
     for name, reason in exported.left_out.items():
         print(f"radbench: left out: {clean(name)}: {clean(reason)}", file=sys.stderr)
-    restricted = f", {len(exported.restricted)} of restricted data as totals" if exported.restricted else ""
+    restricted = f", {len(exported.restricted)} of restricted data" if exported.restricted else ""
     partial = ", PARTIAL: not to be ranked" if exported.partial else ""
     print(f"{exported.path}: {len(exported.tasks)} tasks{restricted}{partial}")
     print(f"digest: {exported.digest}")
@@ -54,7 +54,8 @@ def verify(path: str, digest: str | None, as_json: bool) -> int:
             for f in found.faults
         ]  # fmt: skip
         document = {"ok": not found.faults, "digest": found.digest, "tasks": found.tasks, "values": found.values,
-                    "from_totals": found.from_totals, "partial": found.partial, "faults": faults}  # fmt: skip
+                    "from_totals": found.from_totals, "stated": found.stated, "partial": found.partial,
+                    "faults": faults}  # fmt: skip
         print(json.dumps(rounded(document)))
         return int(Exit.FAILED if found.faults else Exit.OK)
     for fault in found.faults[:_MOST_LINES]:
@@ -62,8 +63,11 @@ def verify(path: str, digest: str | None, as_json: bool) -> int:
     if len(found.faults) > _MOST_LINES:
         print(f"... and {len(found.faults) - _MOST_LINES} more; all of them with --json")
     totals = f", {found.from_totals} of them from totals of restricted data" if found.from_totals else ""
+    stated = (
+        f" {found.stated} metrics of restricted data are stated and cannot be computed anew." if found.stated else ""
+    )
     partial = " The run is PARTIAL: not to be ranked." if found.partial else ""
     print(f"{'FAILED' if found.faults else 'verified'}: {len(found.faults)} faults; {found.tasks} tasks,"
-          f" {found.values} numbers computed anew{totals}.{partial}")  # fmt: skip
+          f" {found.values} numbers computed anew{totals}.{stated}{partial}")  # fmt: skip
     print(f"digest: {found.digest or '-'}")
     return int(Exit.FAILED if found.faults else Exit.OK)

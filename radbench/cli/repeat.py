@@ -41,13 +41,15 @@ def run(path: str, times: int, out: str | None, as_json: bool) -> int:
 
 
 def table(noise: Mapping[str, Mapping[str, Mapping[str, Any]]], better: Mapping[tuple[str, str], str]) -> str:
-    """One line a task and metric: mean, standard deviation and extremes of its value over the draws."""
+    """One line a task and metric: mean, standard deviation with its parts, and extremes of its value over the draws."""
     rows = [
         [
             task,
             f"{name} {ARROWS[better[task, name]]}",
             _number(entry["mean"]),
             _number(entry["sd"]),
+            _number(entry["independent"]),
+            _number(entry["shared"]),
             f"[{_number(entry['low'])}, {_number(entry['high'])}]",
             str(entry["draws"]),
             str(entry["n"]),
@@ -55,7 +57,8 @@ def table(noise: Mapping[str, Mapping[str, Mapping[str, Any]]], better: Mapping[
         for task, metrics in noise.items()
         for name, entry in metrics.items()
     ]
-    lines = [aligned(["task", "metric", "mean", "sd", "range", "draws", "n"], rows, right={2, 3, 5, 6}), ""]
+    header = ["task", "metric", "mean", "sd", "of its own", "shared", "range", "draws", "n"]
+    lines = [aligned(header, rows, right={2, 3, 4, 5, 7, 8}), ""]
     for task, metrics in noise.items():
         first = next(iter(metrics.values()), None)
         if first is not None and first["left_out"]:
@@ -65,6 +68,12 @@ def table(noise: Mapping[str, Mapping[str, Mapping[str, Any]]], better: Mapping[
         lines.append(
             "Every draw scores the same: the model is deterministic, or its server gave an earlier answer again."
         )
+    elif sds:
+        lines += [
+            "sd: between draws of the same samples. Of its own: the part that goes from sample to sample, which shrinks with",
+            "more samples and which intervals of compare and check hold already. Shared: what all answers of a draw have in",
+            "common, which they do not hold; radbench baseline --noise keeps it, and radbench check adds it.",
+        ]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -74,7 +74,9 @@ def _worst_lines(found: Mapping[str, Any], task: Mapping[str, Any], axis: Mappin
     yield ""
     for metric, worst in axis["worst"].items():
         if worst is None:
-            few = f"fewer than two groups of {found['small']} samples with a value"
+            few = (
+                f"fewer than two groups of {found['small']} samples and {found['small_clusters']} clusters with a value"
+            )
             yield f"{metric}: no worst group, {few}"
         else:
             gap, spread = worst["gap"], worst["spread"]
@@ -91,7 +93,8 @@ def _notes(found: Mapping[str, Any]) -> Iterator[str]:
     if found["partial"]:
         yield "PARTIAL: not all samples are answered and scored (radbench report RUN says why). Not to be ranked."
     if any(entry.get("small") for _, group in groups for entry in group["metrics"].values()):
-        yield f"(in brackets: fewer than {found['small']} samples, not compared with others)"
+        few = f"fewer than {found['small']} samples or {found['small_clusters']} clusters"
+        yield f"(in brackets: {few}, not compared with others)"
     if any(worst for _, axis in axes for worst in axis["worst"].values()):
         yield "The worst of several groups is worst by chance too, the more so the more groups there are: its interval"
         yield "does not account for the choice. See on new samples whether it stays behind."

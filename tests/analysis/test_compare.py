@@ -13,11 +13,19 @@ import pytest
 
 import radbench
 from radbench.analysis.compare import compare
-from radbench.analysis.compare_metrics import sample_counts
+from radbench.analysis.compare_metrics import Setting, _mean_scores, metrics_of, sample_counts
+from radbench.analysis.compare_notes import _other_counts
+from radbench.analysis.compare_strata import strata_of
 from radbench.analysis.compare_text import as_markdown, as_text
+from radbench.analysis.pairing import ScoredRun, pair
+from radbench.analysis.subgroups import subgroup_results
 from radbench.cli import compare as command
+from radbench.cli import work
 from radbench.errors import ConfigError, DataError, RadbenchError
 from radbench.records import Answer, Request
+from radbench.registry import find_metric
+from radbench.statfiles import TaskStatistics
+from radbench.statistics import Measure, clusters_of
 
 TaskWriter = Callable[..., Path]
 
@@ -39,6 +47,23 @@ class Skilled:
             truth = "yes" if int(request.sample[1:]) % 3 else "no"
             wrong = "no" if truth == "yes" else "yes"
             yield request, Answer(text=truth if self.rng.random() < self.skill else wrong)
+
+
+class Marked:
+    """Says the same of every even question and something else of every odd one."""
+
+    capabilities = frozenset({"text"})
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def fingerprint(self) -> Mapping[str, str]:
+        return {"adapter": "test", "name": self.name}
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Answer]]:
+        for request in requests:
+            number = int(request.sample[1:])
+            yield request, Answer(text=f"said {number}" if number % 2 else "no")
 
 
 Runs = Callable[..., list[Path]]
@@ -216,7 +241,13 @@ def test_other_draws_and_seeds_are_told(text_task: TaskWriter, tmp_path: Path) -
     assert (found["resamples"], found["seed"]) == (50, 0)
     assert (entry["n"], entry["rows"], only_metric(found)["n"]) == (30, 180, 30)
     one = only_metric(found)["pairs"][0]
-    assert one["wins"] + one["ties"] + one["losses"] == 180
+    means = []
+    for name, many in (("a", 2), ("b", 3)):
+        with np.load(tmp_path / name / "stats" / "test" / "toy" / "exact-match.npz") as archive:
+            means.append(archive["scores"].reshape(30, many).mean(axis=1).round(9))
+    expected = [int((means[0] > means[1]).sum()), int((means[0] == means[1]).sum()), int((means[0] < means[1]).sum())]
+    assert [one[key] for key in ("wins", "ties", "losses")] == expected
+    assert sum(expected) == 30
     assert any("a 2, b 3" in note for note in found["notes"])
     assert any("seed 0, 50 resamples" in note for note in found["notes"])
 
@@ -227,6 +258,104 @@ def test_too_few_resamples_for_so_many_comparisons(runs: Runs) -> None:
     assert "no p falls below 1/40, so that 2 comparisons can never reach 0.05" in note
     assert "40 resamples could" in note  # 2 / 41 is below .05
     assert not any("no p falls below" in note for note in compare(paths, metrics=["exact-match"])["notes"])
+
+
+def test_one_patient_tells_nothing(text_task: TaskWriter, tmp_path: Path) -> None:
+    task = text_task(40)
+    table = task.parent / "samples.jsonl"
+    table.write_text(re.sub(r'"patient": "p\d+"', '"patient": "p"', table.read_text()))
+    for name, skill in (("a", 1.0), ("b", 0.5), ("c", 0.0)):
+        radbench.evaluate(Skilled(skill), str(task), out=tmp_path / name, resamples=100)
+    found = compare([tmp_path / name for name in "abc"])
+    entry = only_metric(found)
+    assert found["tasks"]["test/toy"]["clusters"] == 1
+    assert {one["p"] for one in entry["pairs"]} == {1.0}
+    assert {own["rank_group"] for own in entry["runs"].values()} == {1}
+    assert any(
+        "of 1 cluster no p falls below 1, so that 2 comparisons can never reach 0.05" in n for n in found["notes"]
+    )
+
+
+def test_the_order_of_rows_and_runs_changes_no_number(text_task: TaskWriter, tmp_path: Path) -> None:
+    for name, skill in (("a", 0.8), ("b", 0.5)):
+        task = text_task(60, folder=f"task-{name}", metrics=["exact-match", "token-f1", "bleu-1"])
+        table = task.parent / "samples.jsonl"
+        lines = table.read_text().splitlines(keepends=True)
+        order = np.random.default_rng(1).permutation(60) if name == "b" else range(60)
+        table.write_text("".join(lines[i] for i in order))
+        radbench.evaluate(Skilled(skill, 3), str(task), out=tmp_path / name, resamples=100)
+    there, back = (compare([tmp_path / x for x in order], axes=["sex"])["tasks"]["test/toy"] for order in ("ab", "ba"))
+    groups = [(there, back), *zip(*(t["strata"]["sex"]["groups"].values() for t in (there, back)), strict=True)]
+    for one, other in groups:
+        for metric in ("exact-match", "token-f1", "bleu-1"):
+            assert one["metrics"][metric]["runs"] == other["metrics"][metric]["runs"]
+            (p,), (q,) = (x["metrics"][metric]["pairs"] for x in (one, other))
+            assert (p["difference"], p["low"], p["high"]) == (-q["difference"], -q["high"], -q["low"])
+            assert (p["p"], p["p_holm"]) == (q["p"], q["p_holm"])
+
+
+def test_other_patients_and_lacking_draws_are_told(text_task: TaskWriter, tmp_path: Path) -> None:
+    for name in "ab":
+        task = text_task(40, folder=f"task-{name}")
+        if name == "b":
+            table = task.parent / "samples.jsonl"
+            table.write_text(re.sub(r'"patient": "p(\d)\d*"', r'"patient": "p\1"', table.read_text()))
+        radbench.evaluate(Skilled(0.7, ord(name)), str(task), out=tmp_path / name, resamples=50, draws=2)
+    file = tmp_path / "a" / "answers" / "1-of-1.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(line for i, line in enumerate(lines) if i != 7))
+    work.score(str(tmp_path / "a"), None, None, None, None, True)
+    found = compare([tmp_path / "a", tmp_path / "b"])
+    task_entry = found["tasks"]["test/toy"]
+    assert task_entry["clusters_differ"]
+    assert (task_entry["n"], task_entry["rows"]) == (39, 78)
+    assert (task_entry["left_out"], task_entry["lacking"]) == ({"a": 1, "b": 1}, {"a": 1, "b": 0})
+    assert any(
+        "name other patients for the same samples; intervals and p are by those of a" in n for n in found["notes"]
+    )
+    assert any("lack a draw which the run's others have, and are left out: 1 of a" in n for n in found["notes"])
+
+
+def test_cautions_do_not_depend_on_the_order_of_runs(text_task: TaskWriter, tmp_path: Path) -> None:
+    fields = {"kind": "classification", "choices": ["yes", "no"], "metrics": ["f1-macro"], "prompt": "{question}"}
+    for name, n in (("a", 90), ("b", 45)):  # 30 and 15 of class "no"
+        task = text_task(n, folder=f"task-{name}", **fields)
+        radbench.evaluate(Skilled(0.7), str(task), out=tmp_path / name, resamples=50)
+    cautions = []
+    for order in ("ab", "ba"):
+        (line,) = (n for n in compare([tmp_path / x for x in order])["notes"] if "classes of fewer than 20" in n)
+        cautions.append(line)
+    assert cautions[0] == cautions[1]
+    assert "no 15" in cautions[0]
+
+
+def test_samples_that_count_in_all_runs() -> None:
+    """A metric that leaves samples out by the answers: n and its note are the same whichever run is first."""
+    metric, rng = find_metric("dice:empty=drop-both"), np.random.default_rng(0)
+    ids = np.array([f"s{i}".encode() for i in range(60)])
+
+    def run(counted: Any) -> TaskStatistics:
+        rows = np.stack([np.where(counted, rng.random(60), 0.0), counted], axis=1)
+        return TaskStatistics(ids, ids, {"g": np.array(["x"] * 35 + ["y"] * 25)}, {"dice": Measure(metric, (), rows)})
+
+    a, b = run(np.arange(60) < 50), run((np.arange(60) < 20) | (np.arange(60) >= 45))
+    for runs, labels in (((a, b), ("a", "b")), ((b, a), ("b", "a"))):
+        paired, setting = pair(runs, ["dice"]), Setting(labels, 100, 0, 0.95)
+        entry = metrics_of(paired, ["dice"], setting)["dice"]
+        assert entry["n"] == 25
+        assert {label: own["n"] for label, own in entry["runs"].items()} == {"a": 50, "b": 35}
+        groups = strata_of(paired, {"x": paired.axes["g"] == "x"}, {"dice": entry}, setting)["groups"]
+        assert (groups["x"]["n"], groups["x"]["metrics"]["dice"]["n"]) == (35, 20)
+        assert groups["x"]["metrics"]["dice"]["small"]
+        (note,) = _other_counts({"metrics": {"dice": entry}})
+        assert "a 50" in note and "b 35" in note and note.endswith("count in all: 25")
+
+
+def test_scores_of_draws_are_averaged_where_there_are_some() -> None:
+    metric = find_metric("dice:empty=drop-both")
+    rows = np.array([[0.5, 1], [1.0, 1], [0.0, 0], [0.25, 1], [0.0, 0], [0.0, 0]])
+    scores = _mean_scores(Measure(metric, (), rows), clusters_of(["x", "x", "y", "y", "z", "z"]))
+    assert scores == pytest.approx([0.75, 0.25, np.nan], nan_ok=True)
 
 
 # --- strata ---
@@ -246,7 +375,8 @@ def test_strata_and_the_worst_group(runs: Runs) -> None:
         values = {group: entry["runs"][run]["value"] for group, entry in entries.items()}
         assert worst["runs"][run]["value"] == min(values.values())
         overall = only_metric(found)["runs"][run]["value"]
-        assert worst["runs"][run]["gap"] == pytest.approx(min(values.values()) - overall)
+        assert worst["runs"][run]["gap"] == pytest.approx(overall - min(values.values()))
+        assert worst["runs"][run]["gap"] > 0
         stored = json.loads((Path(found["runs"]["ab".index(run)]["path"]) / "results.json").read_text())
         assert values["F"] == stored["tasks"]["test/toy"]["subgroups"]["sex"]["F"]["metrics"]["exact-match"]["value"]
         assert (
@@ -254,6 +384,43 @@ def test_strata_and_the_worst_group(runs: Runs) -> None:
             == (stored["tasks"]["test/toy"]["subgroups"]["sex"]["F"]["metrics"]["exact-match"]["low"])
         )
     assert "Worst groups" in as_text(found)
+
+
+def test_the_gap_is_positive_where_lower_is_better_too(runs: Runs) -> None:
+    by_sex = [Marked(f"model {i}") for i in range(2)]
+    found = compare(runs(*by_sex, n=80, metrics=("same-report-pairs",)), axes=["sex"])
+    overall = only_metric(found, "same-report-pairs")["runs"]["a"]["value"]
+    worst = found["tasks"]["test/toy"]["strata"]["sex"]["worst"]["same-report-pairs"]["runs"]["a"]
+    assert worst["group"] == "F"
+    assert worst["gap"] == pytest.approx(1 - overall) and worst["gap"] > 0
+    assert "worse than all by" in as_text(found)
+
+
+def test_a_group_of_few_patients_is_small_too(text_task: TaskWriter, tmp_path: Path) -> None:
+    task = text_task(160, strata=["site"])
+    rows = [json.loads(line) for line in (task.parent / "samples.jsonl").read_text().splitlines()]
+    for i, row in enumerate(rows):
+        row |= {"patient": f"p{i % 9}" if i < 80 else f"p{i}", "site": "a" if i < 80 else "b"}
+    (task.parent / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    paths = [tmp_path / name for name in "abc"]
+    for path, skill in zip(paths, (0.9, 0.5, 0.4), strict=True):
+        radbench.evaluate(Skilled(skill), str(task), out=path, resamples=50)
+    axis = compare(paths, axes=["site"])["tasks"]["test/toy"]["strata"]["site"]
+    few, many = (axis["groups"][label]["metrics"]["exact-match"] for label in "ab")
+    assert (few["n"], few["small"], many["small"]) == (80, True, False)
+    assert axis["groups"]["a"]["clusters"] == 9
+    assert {one[key] for one in few["pairs"] for key in ("p", "p_holm")} == {None}
+    assert {own["rank_group"] for own in few["runs"].values()} == {None}
+    assert axis["comparisons"] == 3
+    assert axis["worst"]["exact-match"]["runs"]["a"] is None
+    assert [group["metrics"]["exact-match"]["small"] for group in subgroups_of(paths[0], "site").values()] == [
+        True,
+        False,
+    ]
+
+
+def subgroups_of(path: Path, axis: str) -> Any:
+    return subgroup_results(ScoredRun(path), specs=[axis])["tasks"]["test/toy"]["axes"][axis]["groups"]
 
 
 def test_a_small_group_is_bracketed_and_never_the_worst(runs: Runs) -> None:
@@ -277,7 +444,7 @@ def test_three_runs_by_stratum(runs: Runs) -> None:
     assert as_text(found).count("\ntest/toy  sex   F ") == 3
 
 
-def test_subgroups_of_restricted_data_are_not_named_in_markdown(text_task: TaskWriter, tmp_path: Path) -> None:
+def test_subgroups_of_restricted_data_do_not_enter_markdown(text_task: TaskWriter, tmp_path: Path) -> None:
     data = {"table": "samples.jsonl", "access": "credentialed", "columns": {"cluster": "patient", "sex": "sex"}}
     rows = [
         {"id": f"q{i}", "question": "?", "answer": "no", "patient": f"p{i}", "site": f"ward-{i % 2}"} for i in range(80)
@@ -290,7 +457,7 @@ def test_subgroups_of_restricted_data_are_not_named_in_markdown(text_task: TaskW
     assert found["tasks"]["test/toy"]["access"] == "credentialed"
     assert "ward-1" in as_text(found)
     assert "ward" not in as_markdown(found)
-    assert "group 2, not shown: credentialed data" in as_markdown(found)
+    assert "Subgroups" not in as_markdown(found)
 
 
 # --- printing ---
@@ -299,7 +466,7 @@ def test_subgroups_of_restricted_data_are_not_named_in_markdown(text_task: TaskW
 def test_the_command_prints_text_markdown_or_json(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
     paths = [str(p) for p in runs(Skilled(0.9), Skilled(0.5, 1))]
     assert command.run(paths, [], [], [], "text", False) == 0
-    assert "right: both/only A/only B/none" in capsys.readouterr().out
+    assert "right: both/A/B/none" in capsys.readouterr().out
     assert command.run(paths, ["test/*"], ["exact-match"], ["sex"], "md", False) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in lines[:3]}) == 1

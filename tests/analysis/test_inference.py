@@ -116,6 +116,32 @@ def test_equal_systems_differ_significantly_as_often_as_alpha_says() -> None:
     assert 0.45 < np.mean(np.array(p) < 0.5) < 0.55
 
 
+@pytest.mark.parametrize(("clusters", "floor"), [(1, 1.0), (2, 0.5), (6, 1 / 32), (40, 1 / 1001)])
+def test_p_of_few_clusters_is_not_below_a_sign_tests(clusters: int, floor: float) -> None:
+    """One run better by 1 in every cluster: no resample strays."""
+    stats = pytest.importorskip("scipy.stats")
+    measures = [means(np.ones(clusters)), means(np.zeros(clusters))]
+    draws = draw(measures, alone(clusters), 1000, 0)
+    assert difference(1.0, 0.0, *draws).p == 1 / 1001
+    found = difference(1.0, 0.0, *draws, clusters=clusters).p
+    assert found == floor
+    assert found >= stats.binomtest(clusters, clusters).pvalue
+    (one,) = pairwise(np.array([1.0, 0.0]), draws, clusters=[clusters])
+    assert one.p == floor
+    assert (rank_groups(pairwise(np.array([1.0, 0.0]), draws, clusters=[clusters]), 2, "higher") == [1, 2]) is (
+        clusters >= 6
+    )
+
+
+@pytest.mark.parametrize("clusters", [1, 2, 3, 4, 5])
+def test_equal_systems_on_few_clusters_are_never_called_different(clusters: int) -> None:
+    rng = np.random.default_rng(clusters)
+    for _ in range(50):
+        a, b = means(rng.random(clusters)), means(rng.random(clusters))
+        found = difference(point(a), point(b), *draw([a, b], alone(clusters), 200, 0), clusters=clusters)
+        assert found.p >= 0.05
+
+
 @given(
     st.integers(2, 6), st.sampled_from([1, 2, 39, 40, 41, 200]), st.sampled_from([0.5, 0.9, 0.95]), st.integers(0, 99)
 )
@@ -125,11 +151,12 @@ def test_all_pairs_at_once_equal_one_by_one_to_the_last_bit(k: int, resamples: i
     draws[rng.random(draws.shape) < rng.choice([0, 0, 0.2])] = np.nan
     draws[0] = draws[-1] if rng.random() < 0.3 else draws[0]
     values = np.where(rng.random(k) < 0.1, np.nan, rng.normal(size=k))
-    found = pairwise(values, draws, level)
+    clusters = rng.integers(1, 12, k * (k - 1) // 2).tolist() if seed % 2 else [None] * (k * (k - 1) // 2)
+    found = pairwise(values, draws, level, clusters if seed % 2 else None)
     pairs = [(i, j) for i in range(k) for j in range(i + 1, k)]
     assert list(zip(found.first.tolist(), found.second.tolist(), strict=True)) == pairs
-    for one, (i, j) in zip(found, pairs, strict=True):
-        expected = difference(values[i], values[j], draws[i], draws[j], level)
+    for one, (i, j), count in zip(found, pairs, clusters, strict=True):
+        expected = difference(values[i], values[j], draws[i], draws[j], level, count)
         for field in ("value", "low", "high", "p", "defined"):
             assert np.array_equal(getattr(one, field), getattr(expected, field), equal_nan=True), field
 
@@ -157,13 +184,16 @@ def test_rank_intervals_are_ranks_that_occurred() -> None:
     rng = np.random.default_rng(0)
     draws = rng.normal([[0.0], [0.05], [5.0]], 0.1, (3, 1000))
     draws[1, :10] = np.nan  # resamples in which a run has no value say nothing of ranks
-    spans = rank_intervals(draws, "higher")
-    assert spans is not None
-    assert spans.tolist() == [[2, 3], [2, 3], [1, 1]]
-    lower = rank_intervals(draws, "lower")
-    assert lower is not None
-    assert lower.tolist() == [[1, 2], [1, 2], [3, 3]]
-    assert rank_intervals(np.full((2, 5), np.nan), "higher") is None
+    assert rank_intervals(draws, "higher") == [(2, 3), (2, 3), (1, 1)]
+    assert rank_intervals(draws, "lower") == [(1, 2), (1, 2), (3, 3)]
+    assert rank_intervals(np.full((2, 5), np.nan), "higher") == [None, None]
+
+
+def test_a_run_without_any_value_has_no_rank_and_takes_none_away() -> None:
+    draws = np.random.default_rng(0).normal([[0.0], [0.05], [5.0]], 0.1, (3, 1000))
+    more = np.insert(draws, 1, np.nan, axis=0)
+    expected = rank_intervals(draws, "higher")
+    assert rank_intervals(more, "higher") == [expected[0], None, *expected[1:]]
 
 
 @pytest.mark.parametrize(("better", "expected"), [("higher", [1, 1, 3]), ("lower", [2, 2, 1])])

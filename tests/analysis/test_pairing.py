@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,8 @@ def recomputed(
     runs: Sequence[Sequence[tuple[str, Prediction]]], per_cluster: int, resamples: int, seed: int
 ) -> Mapping[str, list[list[float]]]:
     """Each metric's value for every resample and run, from the answers of the patients drawn, one by one."""
-    common = [s for s in dict.fromkeys(s for s, _ in runs[0]) if all(s in {t for t, _ in run} for run in runs)]
+    asked = [Counter(s for s, _ in run) for run in runs]
+    common = [s for s in asked[0] if all(own[s] == max(own.values()) for own in asked)]
     patients = list(dict.fromkeys(int(s[1:]) // per_cluster for s in common))
     rng = np.random.default_rng(seed)
     values: dict[str, list[list[float]]] = {name: [] for name in METRICS}
@@ -94,15 +97,39 @@ def test_differences_equal_scoring_every_resample_anew(per_cluster: int, draws: 
         )
 
 
+@pytest.mark.parametrize("draws", [(2, 3), (3, 1, 2)])
+def test_a_sample_that_lacks_a_draw_is_left_out(draws: tuple[int, ...]) -> None:
+    """Against every resample scored anew from the samples that have all draws in all runs."""
+    runs, lost = [], []
+    for i, many in enumerate(draws):
+        answers = answers_of([f"s{k}" for k in range(30) for _ in range(many)], 0.7 - 0.3 * i, i)
+        gone = {f"s{k}": None for k in range(i, 30, 7)} if many > 1 else {}
+        first = {s: next(n for n, (t, _) in enumerate(answers) if t == s) for s in gone}
+        runs.append([answer for n, answer in enumerate(answers) if n not in first.values()])
+        lost.append(set(gone))
+    paired = pair([statistics_of(run, 3) for run in runs], tuple(METRICS))
+    assert paired.lacking == tuple(len(own) for own in lost)
+    assert paired.left_out == (len(set.union(*lost)),) * len(runs)
+    assert set(Counter(paired.ids.tolist()).values()) == {6}
+    expected = recomputed(runs, 3, 40, 5)
+    for name in METRICS:
+        own = np.stack([d[name] for d in paired_draws(paired, 40, 5)])
+        assert own == pytest.approx(np.array(expected[name]).T, abs=1e-12, nan_ok=True)
+
+
 @given(st.lists(st.lists(st.sampled_from(list(TRUTH)[:8]), min_size=1, max_size=12), min_size=2, max_size=4))
 def test_every_run_has_each_common_sample_equally_often(samples: list[list[str]]) -> None:
     runs = [statistics_of(answers_of(own, 0.5, i)) for i, own in enumerate(samples)]
     paired = pair(runs, ("accuracy",))
-    common = set.intersection(*(set(own) for own in samples))
+    whole = [[s for s in dict.fromkeys(own) if own.count(s) == max(Counter(own).values())] for own in samples]
+    common = set.intersection(*(set(own) for own in whole))
     assert {sample.decode() for sample in paired.ids} == common
+    assert len(set(Counter(paired.ids.tolist()).values())) <= 1
     assert paired.left_out == tuple(len(set(own) - common) for own in samples)
-    first = [s for s in dict.fromkeys(samples[0]) if s in common]
-    assert list(dict.fromkeys(sample.decode() for sample in paired.ids)) == first  # in the first run's order
+    assert paired.lacking == tuple(len(set(own)) - len(kept) for own, kept in zip(samples, whole, strict=True))
+    orders = [[s for s in own if s in common] for own in whole]
+    expected = orders[0] if all(own == orders[0] for own in orders) else sorted(common)
+    assert list(dict.fromkeys(sample.decode() for sample in paired.ids)) == expected
     for run, own, measures in zip(runs, samples, paired.measures, strict=True):
         assert len(measures["accuracy"].rows) == paired.n
         for sample in common:
@@ -112,13 +139,29 @@ def test_every_run_has_each_common_sample_equally_often(samples: list[list[str]]
     assert paired.clusters.count == len(common)
 
 
-def test_the_order_of_samples_in_a_run_does_not_matter() -> None:
+@pytest.mark.parametrize("per_cluster", [1, 3])
+def test_the_order_of_runs_and_of_their_samples_does_not_matter(per_cluster: int) -> None:
     a, b = (answers_of([f"s{i}" for i in range(30)], skill, i) for i, skill in enumerate((0.8, 0.2)))
     shuffled = [b[i] for i in np.random.default_rng(0).permutation(30)]
-    one, other = (pair([statistics_of(a), statistics_of(x)], tuple(METRICS)) for x in (b, shuffled))
+    runs = [statistics_of(run, per_cluster) for run in (a, shuffled)]
+    there, back = (pair(order, tuple(METRICS)) for order in (runs, runs[::-1]))
+    draws, mirrored = (paired_draws(paired, 100, 3) for paired in (there, back))
+    assert not there.clusters_differ
+    assert np.array_equal(there.axes["half"], back.axes["half"])
     for name in METRICS:
-        assert np.array_equal(one.measures[1][name].rows, other.measures[1][name].rows)
-    assert np.array_equal(one.axes["half"], other.axes["half"])
+        for run in (0, 1):
+            assert np.array_equal(there.measures[run][name].rows, back.measures[1 - run][name].rows)
+            assert np.array_equal(draws[run][name], mirrored[1 - run][name], equal_nan=True)
+
+
+def test_other_clusters_of_the_same_samples_are_told() -> None:
+    answers = answers_of([f"s{i}" for i in range(30)], 0.5, 0)
+    one, other = statistics_of(answers), statistics_of(answers, 3)
+    assert pair([one, other], ()).clusters_differ and pair([other, one], ()).clusters_differ
+    renamed = replace(other, clusters=np.array([b"x" + name for name in other.clusters.tolist()]))
+    unnamed = replace(other, clusters=np.zeros(30, "S1"))  # as baseline files have them
+    few = replace(statistics_of(answers[:9]), clusters=other.clusters[:9])
+    assert not any(pair([other, x], ()).clusters_differ for x in (other, renamed, unnamed, few))
 
 
 def test_a_resample_without_a_class_is_left_out_of_both() -> None:

@@ -195,6 +195,20 @@ def test_few_clusters_and_partial_runs_are_said(text_task: TaskWriter, tmp_path:
     assert "take at least so many" in notes
 
 
+def test_draws_of_a_sample_are_not_samples(text_task: TaskWriter, tmp_path: Path) -> None:
+    task = text_task(120)
+    one = power(scored(Says(4), task, tmp_path / "once", 200), Aim(0.05, margin=0.05)).entries[0]
+    radbench.evaluate(Says(4), str(task), out=tmp_path / "thrice", resamples=200, draws=3)
+    three = power(tmp_path / "thrice", Aim(0.05, margin=0.05)).entries[0]
+    assert (three.n, three.clusters, three.samples_a_cluster) == (120, 60, 2.0)
+    assert (three.needed, three.for_margin) == (one.needed, one.for_margin)  # a model that says the same each time
+    radbench.evaluate(Says(5), str(task), out=tmp_path / "twice", resamples=200, draws=2)
+    both = power(tmp_path / "thrice", Aim(0.05), tmp_path / "twice").entries[0]
+    assert (both.n, both.samples_a_cluster) == (120, 2.0)
+    assert both.needed is not None
+    assert both.needed.samples == 2 * both.needed.clusters
+
+
 # --- the command ---
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import radbench
-from radbench.analysis.repeat import by_draw, default_out, repeat, rerun_noise
+from radbench.analysis.pairing import by_draw
+from radbench.analysis.repeat import _spread, default_out, repeat, rerun_noise
 from radbench.cli import repeat as command
 from radbench.cli import work
 from radbench.errors import ConfigError, DataError, Exit, ResumeError
 from radbench.folder import RunFolder
-from radbench.records import Request
+from radbench.records import Labels, Prediction, Request
+from radbench.registry import find_metric
+from radbench.statistics import Measure
 
 TaskWriter = Callable[..., Path]
 
@@ -86,7 +91,10 @@ def test_a_deterministic_model_has_no_noise_to_the_last_bit(text_task: TaskWrite
     evaluation = repeat(tmp_path / "run", 3, tmp_path / "again")
     assert evaluation.outcome.asked > 0
     for entry in rerun_noise(tmp_path / "again")["test/toy"].values():
-        assert entry["sd"] == 0.0 and entry["low"] == entry["mean"] == entry["high"]
+        assert (
+            entry["sd"] == entry["independent"] == entry["shared"] == 0.0
+            and entry["low"] == entry["mean"] == entry["high"]
+        )
 
 
 def test_a_sample_without_all_its_draws_does_not_count(coin: Path) -> None:
@@ -111,6 +119,53 @@ def test_by_draw_keeps_whole_samples_in_their_order(drawn: list[tuple[int, int]]
     whole = [s for s in range(9) if sum(sample == s for sample, _ in rows) == 4]
     assert [[rows[i] for i in own] for own in positions.tolist()] == [[(s, d) for d in range(4)] for s in whole]
     assert left_out == len({s for s, _ in rows}) - len(whole)
+
+
+def coins(n: int, draws: int, moved: float, seed: int) -> dict[str, Any]:
+    """Answers right three times in five, the chance of all answers of a draw moved by normal numbers."""
+    rng = np.random.default_rng(seed)
+    right = rng.random((n, draws)) < 0.6 + moved * rng.standard_normal(draws)
+    rows = np.stack([right.ravel(), np.ones(n * draws)], axis=1).astype(float)
+    positions, _ = by_draw(np.repeat([f"s{i}".encode() for i in range(n)], draws), draws)
+    return _spread(Measure(find_metric("accuracy"), (), rows), positions)
+
+
+def test_noise_of_each_sample_alone_is_not_shared() -> None:
+    found = [coins(200, 5, 0.0, seed) for seed in range(60)]
+    whole = np.mean([entry["sd"] ** 2 for entry in found])
+    assert np.mean([entry["independent"] ** 2 for entry in found]) == pytest.approx(0.6 * 0.4 / 200, rel=0.05)
+    assert np.mean([entry["sd"] ** 2 - entry["independent"] ** 2 for entry in found]) == pytest.approx(
+        0, abs=0.2 * whole
+    )
+    assert np.median([entry["shared"] for entry in found]) < 0.5 * whole**0.5
+
+
+def test_noise_of_all_answers_of_a_draw_is_shared() -> None:
+    found = [coins(400, 10, 0.06, seed) for seed in range(60)]
+    assert np.mean([entry["shared"] ** 2 for entry in found]) == pytest.approx(0.06**2, rel=0.25)
+    assert np.mean([entry["independent"] ** 2 for entry in found]) == pytest.approx(0.6 * 0.4 / 400, rel=0.1)
+    for entry in found:
+        assert 0 <= entry["shared"] <= entry["sd"]
+        assert entry["shared"] ** 2 == pytest.approx(max(0.0, entry["sd"] ** 2 - entry["independent"] ** 2))
+
+
+def test_the_parts_of_a_metric_that_is_no_mean() -> None:
+    """Draws that each shift all scores alike, and draws whose samples go their own ways, by F1 and by AUROC."""
+    rng, n, draws = np.random.default_rng(0), 150, 6
+    truth = rng.choice(["a", "b"], n).tolist()
+    targets = [Labels((k,)) for k in truth for _ in range(draws)]
+    for shared in (True, False):
+        size = (1, draws) if shared else (n, draws)
+        right = rng.random((n, draws)) < (np.linspace(0.5, 0.95, draws) if shared else np.full(size, 0.7))
+        said = [k if ok else "ab"[k == "a"] for k, own in zip(truth, right, strict=True) for ok in own]
+        answers = [Prediction((k,), scores={"a": float(k == "a"), "b": float(k == "b")}) for k in said]
+        for name in ("f1-macro", "auroc"):
+            metric = find_metric(name)
+            state = metric.fit([Labels((k,)) for k in truth], ("a", "b"))
+            measure = Measure(metric, state, metric.rows(answers, targets, state))
+            entry = _spread(measure, np.arange(n * draws).reshape(n, draws))
+            assert entry["independent"] > 0
+            assert (entry["shared"] > 2 * entry["independent"]) is shared
 
 
 def test_a_run_of_one_draw_says_nothing(coin: Path) -> None:
@@ -149,11 +204,15 @@ def test_the_command_prints_a_table_or_json(coin: Path, capsys: pytest.CaptureFi
     assert command.run(str(coin), 3, None, False) == Exit.OK
     shown = capsys.readouterr().out
     assert "exact-match ↑" in shown and "range" in shown and "120 asked now" in shown
+    assert re.search(r"sd +of its own +shared +range", shown)
+    assert "which intervals of compare and check hold already" in shown and "radbench check adds it" in shown
     assert f"radbench baseline {coin} --noise {default_out(coin)} -o FILE" in shown
     assert "deterministic" not in shown
     assert command.run(str(coin), 3, None, True) == Exit.OK
     found = json.loads(capsys.readouterr().out)
-    assert found["draws"] == 3 and found["tasks"]["test/toy"]["exact-match"]["sd"] > 0
+    entry = found["tasks"]["test/toy"]["exact-match"]
+    assert found["draws"] == 3 and entry["sd"] > 0
+    assert entry["shared"] ** 2 == pytest.approx(max(0, entry["sd"] ** 2 - entry["independent"] ** 2), abs=1e-9)
 
 
 def test_the_command_on_a_model_that_never_changes(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,16 @@ from miniatures import data_for
 from numpy.typing import NDArray
 
 import radbench
+from radbench.analysis.compare import compare
+from radbench.analysis.grouping import groups_of
 from radbench.analysis.pairing import ScoredRun
-from radbench.analysis.subgroups import DEFAULTS, groups_of, subgroup_results
+from radbench.analysis.sizes import clusters_of_pairs, common_size, entering_of
+from radbench.analysis.subgroups import DEFAULTS, subgroup_results
 from radbench.cli.subgroups import run as command
 from radbench.errors import ConfigError, DataError
 from radbench.records import Answer, Request
-from radbench.registry import all_tasks
-from radbench.statistics import clusters_of, interval, wilson
+from radbench.registry import all_tasks, find_metric
+from radbench.statistics import Measure, clusters_of, interval, wilson
 
 TaskWriter = Callable[..., Path]
 Groups = Mapping[str, NDArray[np.bool_]]
@@ -311,8 +315,56 @@ def test_draws_of_a_sample_are_not_samples(text_task: TaskWriter, tmp_path: Path
     radbench.evaluate(Says(), str(text_task(20)), out=tmp_path / "run", resamples=20, draws=4)
     task = subgroup_results(ScoredRun(tmp_path / "run"), specs=["sex"])["tasks"]["test/toy"]
     women = task["axes"]["sex"]["groups"]["F"]
-    assert (task["n"], women["n"], women["metrics"]["exact-match"]["n"]) == (20, 10, 40)
+    assert (task["n"], women["n"], women["metrics"]["exact-match"]["n"]) == (20, 10, 10)
+    assert task["metrics"]["exact-match"]["n"] == 20
     assert women["metrics"]["exact-match"]["small"]
+
+
+def test_a_group_of_few_patients_is_small_whatever_its_samples(text_task: TaskWriter, tmp_path: Path) -> None:
+    rows = [
+        {"id": f"q{i}", "question": "?", "answer": "no", "patient": f"p{i % 9 if i < 80 else i}", "site": "ab"[i // 80]}
+        for i in range(160)
+    ]
+    write_task(tmp_path, "few", rows, ["site"])
+    radbench.evaluate(Says(), str(tmp_path / "few.yaml"), out=tmp_path / "run", resamples=20)
+    site = subgroup_results(ScoredRun(tmp_path / "run"), specs=["site"])["tasks"]["test/few"]["axes"]["site"]
+    found = {k: (g["n"], g["clusters"], g["metrics"]["exact-match"]["small"]) for k, g in site["groups"].items()}
+    assert found == {"a": (80, 9, True), "b": (80, 80, False)}
+    assert site["worst"]["exact-match"] is None
+
+
+def test_what_subgroups_call_small_compare_does_too(tmp_path: Path) -> None:
+    """Groups of 0 to 40 samples of 1 to 15 patients, three draws each, of which a metric counts some."""
+    metric, rng = find_metric("dice:empty=drop-both"), np.random.default_rng(0)
+    for trial in range(40):
+        n = int(rng.integers(1, 41))
+        counted = np.repeat(rng.random(n) < (1.0 if trial % 2 else 0.9), 3)
+        rows = np.stack([np.where(counted, rng.random(3 * n), 0.0), counted], axis=1)
+        samples = clusters_of(np.repeat(np.arange(n), 3))
+        clusters = clusters_of(np.repeat(np.arange(n) % int(rng.integers(1, 16)), 3))
+        measure = Measure(metric, (), rows)
+        entering = entering_of(measure, samples, clusters)
+        size = common_size([entering] * 3, samples, clusters)
+        patients = {c for c, ok in zip(clusters.codes.tolist(), counted, strict=True) if ok}
+        assert (size.n, size.clusters) == (counted.sum() // 3, len(patients))
+        assert size.small == (counted.sum() // 3 < 30 or len(patients) < 10)
+        assert common_size([entering], samples, clusters) == size
+        assert clusters_of_pairs([entering, entering]) == [len(patients)]
+
+
+def test_statistics_of_an_older_radbench_ask_for_scoring_again(scored: Path, tmp_path: Path) -> None:
+    copytree(scored, tmp_path / "old")
+    for file in (tmp_path / "old" / "stats").rglob("samples.npz"):
+        with np.load(file) as archive:
+            kept = {k: archive[k] for k in ("ids", "clusters")}
+        np.savez(file, **kept)
+    for specs in (["sex"], []):
+        with pytest.raises(DataError, match="score the run again") as caught:
+            command(str(tmp_path / "old"), specs)
+        assert caught.value.remedy == f"radbench score {tmp_path / 'old'}"
+    with pytest.raises(DataError, match="score the run again"):
+        compare([tmp_path / "old", scored], axes=["sex"])
+    assert compare([tmp_path / "old", scored], ["test/toy"])["tasks"]
 
 
 def test_defaults_are_the_datasets_axes_and_the_sizes_that_differ(scored: Path) -> None:
@@ -384,7 +436,7 @@ def test_the_command_prints_a_table_an_axis(scored: Path, capsys: pytest.Capture
     assert "exact-match ↑" in out
     assert "same-report-pairs ↓" in out
     assert "bleu-1" not in out
-    assert "(in brackets: fewer than 30 samples, not compared with others)" in out
+    assert "(in brackets: fewer than 30 samples or 10 clusters, not compared with others)" in out
     assert "worst by chance too" in out
     assert "~ fewer than 100 clusters" in out
     assert "^ all at one end of the scale" in out
