@@ -26,8 +26,10 @@ import numpy as np
 
 from radbench.analysis.naming import chosen
 from radbench.analysis.pairing import Paired, ScoredRun, common_tasks, comparable_metrics, open_runs, pair, paired_draws
+from radbench.analysis.sizes import common_size, entering_of
 from radbench.caution import FEWEST_CLUSTERS
 from radbench.errors import ConfigError
+from radbench.registry import find_metric
 from radbench.scoring import rounded
 from radbench.statistics import LEVEL, Floats, point
 
@@ -154,18 +156,20 @@ def variance_of_difference(variance: float, correlation: float) -> float:
 
 
 def power(
-    run: Path, aim: Aim, against: Path | None = None, metrics: Sequence[str] = (), tasks: Sequence[str] = ()
+    run: str | Path, aim: Aim, against: str | Path | None = None, metrics: Sequence[str] = (), tasks: Sequence[str] = ()
 ) -> PowerReport:
     """What the samples of a run, or of two runs, can tell, and what it takes to tell ``aim.difference``.
 
     ``metrics`` and ``tasks`` restrict, by name, ``pattern*`` or suite. Raises :class:`DataError` where a run is not
     scored or two share no task, :class:`ConfigError` on unknown names.
     """
+    run, against = Path(run), None if against is None else Path(against)
     if against is not None and run.resolve() == against.resolve():
         raise ConfigError(f"--against is {against}, the run itself", remedy="name another run, or none")
     runs = open_runs([run] if against is None else [run, against])
     names, notes = _wanted(runs, metrics, tasks)
     entries: list[Power] = []
+    _check_scales(aim, names)
     for task, shown in names.items():
         paired = pair([r.statistics(task) for r in runs], shown)
         if paired.n == 0:
@@ -204,6 +208,19 @@ def _wanted(
     return names, notes
 
 
+def _check_scales(aim: Aim, names: Mapping[str, Sequence[str]]) -> None:
+    """Raise :class:`ConfigError` where a difference is as large as every metric's whole range: points for a fraction, say."""
+    scales = {metric: find_metric(metric).scale() for own in names.values() for metric in own}
+    widths = {metric: scale[1] - scale[0] for metric, scale in scales.items() if scale}
+    for what, value in (("--difference", aim.difference), ("--margin", aim.margin)):
+        if value is not None and len(widths) == len(scales) and value >= max(widths.values()):
+            metric = max(widths, key=lambda m: widths[m])
+            raise ConfigError(
+                f"{what} is {value:g}, but {metric} has a range of {widths[metric]:g}",
+                remedy="give it in the metric's units, 0.05 say",
+            )
+
+
 def _entries(task: str, paired: Paired, results: Mapping[str, Any], aim: Aim) -> Iterator[Power]:
     draws = paired_draws(paired, results["resamples"], results["seed"])
     for name, measure in paired.measures[0].items():
@@ -215,8 +232,13 @@ def _entries(task: str, paired: Paired, results: Mapping[str, Any], aim: Aim) ->
             against, correlation = None, aim.correlation
             error = variance_of_difference(_varied(own, own) ** 2, correlation) ** 0.5
         better = results["tasks"][task]["metrics"][name]["better"]
-        counts = (paired.samples.count, paired.clusters.count)
-        yield _entry(task, name, better, counts, point(measure), spread(own), against, correlation, error, aim)
+        own_rows = [measures[name] for measures in paired.measures]
+        size = common_size(
+            [entering_of(m, paired.samples, paired.clusters) for m in own_rows], paired.samples, paired.clusters
+        )
+        yield _entry(
+            task, name, better, (size.n, size.clusters), point(measure), spread(own), against, correlation, error, aim
+        )
 
 
 def _entry(
@@ -233,7 +255,7 @@ def _entry(
 ) -> Power:
     n, clusters = counts
     needed = for_margin = None
-    if not np.isnan(error):
+    if not np.isnan(error) and clusters:
         needed = _needed(clusters_needed(clusters * error**2, aim.difference, aim.alpha, aim.power), n, clusters)
         if aim.margin is not None:
             least = clusters_needed(clusters * error**2, aim.margin, 1 - LEVEL, aim.power)

@@ -244,6 +244,8 @@ def test_the_command_prints_a_table_or_json(
         ({"difference": float("nan")}, "--difference is nan"),
         ({"difference": float("inf")}, "--difference is inf"),
         ({"margin": -0.01}, "--margin is -0.01"),
+        ({"difference": 5.0}, "--difference is 5, but exact-match has a range of 1"),
+        ({"margin": 2.0}, "--margin is 2, but exact-match has a range of 1"),
         ({"asked_power": 1.0}, "--power is 1.0"),
         ({"asked_power": 0.01}, "less power than by chance"),
         ({"alpha": 0.0}, "--alpha is 0.0"),
