@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from radbench.records import Boxes, Labels, Mask, Prediction, Target, Text
-from radbench.statistics import Floats
+from radbench.statistics import Clusters, Floats
 
 State = Any
 _BOUNDS = re.compile(r"(-?\d*\.?\d+) to (-?\d*\.?\d+)(?=[,;:]|$)")
@@ -77,6 +78,15 @@ class Metric(ABC):
     def counted(self, rows: Floats) -> int:
         """How many samples enter the score (open questions, say, or masks that are not left out)."""
         return len(rows)
+
+    def classes_of(self, rows: Floats, state: State) -> NDArray[np.bool_] | None:
+        """(n, m) whether each row is of each of m classes that count alike, however rare; None where rows count alike."""
+        return None
+
+    def reach(self, rows: Floats, state: State, clusters: Clusters) -> float | None:
+        """How far one cluster at most moves the value, from all of its answers right to all failed; None where that cannot
+        be told, or is the scale times the cluster's share of the samples as for a mean."""
+        return None
 
     def scale(self) -> tuple[float, float] | None:
         """Least and greatest possible value, as the card states them; None where it does not."""

@@ -17,12 +17,13 @@ LEAST_DEFINED = 0.95  # of the resamples
 _NAMED = 6  # tasks or classes in a line; more are counted
 
 _HEADINGS = {
-    "clusters": f"fewer than {FEWEST_CLUSTERS} patients or independent samples, intervals are too narrow now and then"
-    " (docs/statistics.md)",
+    "clusters": f"fewer than {FEWEST_CLUSTERS} patients or independent samples, intervals are too narrow and p values too"
+    " small now and then (docs/statistics.md)",
     "classes": f"classes of fewer than {FEWEST_OF_CLASS} samples, averages over classes are less sure than their intervals",
     "defined": "undefined in more than 5 % of the resamples, the interval is of the others",
     "none": "no interval, no resample defines the value",
     "wilson": "all at one end of the scale, where resampling shows no spread: Wilson's interval",
+    "combined": "with tasks all at one end of the scale, whose Wilson's intervals are added to the spread of the others",
     "constant": "all resamples are equal, the interval has no width and says nothing",
 }
 _CLASS_AVERAGES = {"avg:macro", "avg:class", "balanced-accuracy", "accuracy-macro"}  # parts of signatures

@@ -6,14 +6,17 @@ Only the text decides: never what files the present folder happens to hold.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
-from radbench.registry import parse_spec
+from radbench.errors import OPEN_ACCESS
+from radbench.registry import all_tasks, parse_spec
 
 URL = "(url)"
 SECRET = "(secret)"
+_MOST = 2000  # characters: names of strangers are read, and what the patterns take grows as the square
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]*:[/\\]{2}(?:.*@)?.*?(?=,\w+=|\Z)", re.IGNORECASE | re.DOTALL)
+_URL = re.compile(r"(?<![a-z0-9+.-])[a-z0-9+.-]+:[/\\]{2}(?:.*@)?.*?(?=,\w+=|\Z)", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"[^@]*:[^@]*@.*|[\w.-]+:\d{2,5}", re.DOTALL)  # user:password@host, host:port
 _SCHEME = re.compile(r"[a-z](:(?![/\\])|[\w+.-]+:)", re.IGNORECASE)  # a letter before a separator is a drive
 _KEY = re.compile(r"(\w+)=")
@@ -29,13 +32,12 @@ def public_name(text: str) -> str:
     """A model's name, ``scheme:value,key=value``, whose values keep of a path the last part and of a URL nothing.
 
     ``owner/name`` stays behind ``hf:`` and ``model=``, as hubs have it, unless it ends like a file. Applied twice it
-    changes nothing more.
+    changes nothing more. Longer texts than 2,000 characters are cut.
     """
-    text = _URL.sub(URL, text)
-    found = _SCHEME.match(text)
-    scheme = found[0] if found else ""
-    parts = re.split(r",(?=\w+=)", text[len(scheme) :])
-    return scheme + ",".join(_public_part(part, scheme[:-1].lower()) for part in parts)
+    text = text[:_MOST]
+    while (told := _without_places(text)) != text:  # what a folder's end is cut to may be read anew: k=~name
+        text = told
+    return text
 
 
 def public_signature(signature: str) -> str:
@@ -54,6 +56,27 @@ def public_spec(spec: str, hidden: Collection[str] = ()) -> str | None:
     parts = spec.partition(":")[2].split(",")
     kept = [part for part in parts if part and public_name(f"{name}:{part}") == f"{name}:{part}"]
     return f"{name}:{','.join(kept)}" if kept else name
+
+
+def _without_places(text: str) -> str:
+    text = _URL.sub(URL, text)
+    found = _SCHEME.match(text)
+    scheme = found[0] if found else ""
+    parts = re.split(r",(?=\w+=)", text[len(scheme) :])
+    return scheme + ",".join(_public_part(part, scheme[:-1].lower()) for part in parts)
+
+
+def told_spec(spec: str, task: str, entry: Mapping[str, Any]) -> str:
+    """A metric's spec for what is published of a task's ``entry`` in results.json.
+
+    An option that names a class of restricted data is not told, unless the suite's own definition of the task has it.
+    """
+    if entry["access"] in OPEN_ACCESS or not entry["classes"]:
+        return spec
+    known = all_tasks().get(task)
+    if known is not None and spec in known.metrics:
+        return spec
+    return public_spec(spec, entry["classes"]) or f"{spec.partition(':')[0]}:(class not told)"
 
 
 def _public_part(part: str, scheme: str) -> str:

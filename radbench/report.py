@@ -17,7 +17,9 @@ SMALL_SUBGROUP = 30
 def load_results(path: Path) -> dict[str, Any]:
     """results.json of a run. Raises :class:`DataError` where the run is not scored."""
     try:
-        return mapping_of(path / RESULTS, ("model", "tasks", "groups", "level", "seed", "resamples", "complete", "partial"))
+        return mapping_of(
+            path / RESULTS, ("model", "tasks", "groups", "level", "seed", "resamples", "complete", "partial")
+        )
     except ValueError as error:
         raise DataError(f"{path / RESULTS}: damaged ({error})", remedy=f"radbench score {path}") from None
     except (FileNotFoundError, NotADirectoryError):

@@ -12,9 +12,10 @@ Image Interpretation").
 
 At the ends of a metric's scale (all right, all wrong) the percentile interval has no width although the truth may lie
 elsewhere. There it is Wilson's score interval of as many trials as clusters count, all successes or all failures, scaled
-to the metric's bounds (Wilson 1927): of 100 patients all right, [.963, 1]. A mean over clusters of one size falls short
-of the end by no more than the share of clusters that fall short at all, so for means it errs on the wide side; for
-other metrics it is a stated convention. Of intervals without width, a true rate just outside is missed in 2.3 % of
+to the metric's bounds (Wilson 1927): of 100 patients all right, [.963, 1]. Where classes count alike however rare they are
+(averages over classes, areas under curves), the trials are the clusters of the rarest of them. A mean over clusters of one
+size falls short of the end by no more than the share of clusters that fall short at all, so for means it errs on the wide
+side; for other metrics it is a stated convention. Of intervals without width, a true rate just outside is missed in 2.3 % of
 samples of 100 by Wilson's, 2.5 % by Clopper and Pearson's, which needs beta quantiles for the same [.964, 1], and 8.2 % by
 Jeffreys' [.975, 1]. Where all resamples agree elsewhere on the scale the interval stays without width: ``constant``.
 With a few clusters wrong the percentile interval stands and is somewhat narrow (true rate .96, 100 patients: 91 % coverage).
@@ -44,7 +45,7 @@ _FLAT = 1e-9  # of the scale: a narrower interval has no width
 
 Floats = NDArray[np.float64]
 Bounds = tuple[float, float]  # least and greatest possible value
-Method = Literal["percentile", "wilson", "constant", "none"]  # how an interval came about, see the module's text
+Method = Literal["percentile", "wilson", "combined", "constant", "none"]  # how an interval came about, see Estimate
 
 
 class Reducer(Protocol):
@@ -64,6 +65,10 @@ class Reducer(Protocol):
         """Least and greatest possible value; None where there is none."""
         ...
 
+    def classes_of(self, rows: Floats, state: Any) -> NDArray[np.bool_] | None:
+        """(n, m) whether each row is of each of m classes that count alike, however rare; None where rows count alike."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:
@@ -79,8 +84,8 @@ class Measure:
 class Estimate:
     """A value with its interval. ``defined`` counts the resamples in which the metric has a value.
 
-    ``method``: ``percentile``; ``wilson`` at an end of the scale; ``constant`` where all resamples agree elsewhere;
-    ``none`` where no resample has a value.
+    ``method``: ``percentile``; ``wilson`` at an end of the scale; ``combined`` for a mean of several tasks, one of them at
+    an end (:func:`macro`); ``constant`` where all resamples agree elsewhere; ``none`` where no resample has a value.
     """
 
     value: float
@@ -169,8 +174,8 @@ def cluster_sums(rows: Floats, clusters: Clusters, keep: NDArray[np.bool_] | Non
     codes = clusters.codes
     if keep is not None:
         rows, codes = rows[keep], codes[keep]
-    if keep is None and clusters.count == len(rows):
-        return rows  # one sample a cluster, numbered by first sight: already in order
+    if keep is None and clusters.count == len(rows) and (codes[1:] > codes[:-1]).all():
+        return rows  # one sample a cluster, already in order
     sums = np.empty((clusters.count, rows.shape[1]))
     for column in range(rows.shape[1]):
         sums[:, column] = np.bincount(codes, weights=rows[:, column], minlength=clusters.count)
@@ -278,13 +283,22 @@ def counted_clusters(measure: Measure, clusters: Clusters) -> int:
     return int((cluster_sums(measure.rows, clusters, measure.keep) != 0).any(axis=1).sum())
 
 
+def trials_of(measure: Measure, clusters: Clusters) -> int:
+    """How many trials a value at an end of its scale stands for: the clusters that count, or those of the rarest of classes
+    that count alike."""
+    keep = slice(None) if measure.keep is None else measure.keep
+    classes, codes = measure.metric.classes_of(measure.rows[keep], measure.state), clusters.codes[keep]
+    of_each = [] if classes is None else [len(np.unique(codes[one])) for one in classes.T if one.any()]
+    return min(of_each, default=counted_clusters(measure, clusters))
+
+
 def estimate_of(measure: Measure, clusters: Clusters, draws: Floats, level: float = LEVEL) -> Estimate:
     """Value and interval of a measure from its (resamples,) draws."""
     value, bounds = point(measure), measure.metric.scale()
     low, high, defined = interval(draws, level)
     method = method_of(value, low, high, defined, bounds)
     if method == "wilson" and bounds is not None:
-        low, high = edge_interval(value, counted_clusters(measure, clusters), bounds, level)
+        low, high = edge_interval(value, trials_of(measure, clusters), bounds, level)
     return Estimate(value, low, high, defined, method)
 
 
@@ -311,13 +325,13 @@ def macro(
     low, high, defined = interval(draws.mean(axis=0), level)
     edges = [e for e in own if e.method == "wilson"]
     if edges and defined and not np.isnan(value):
-        low = value - _added([value - low, *((e.value - e.low) / len(own) for e in edges)])
-        high = value + _added([high - value, *((e.high - e.value) / len(own) for e in edges)])
-        return Estimate(value, low, high, defined, "wilson")
+        low = value - added_errors([value - low, *((e.value - e.low) / len(own) for e in edges)])
+        high = value + added_errors([high - value, *((e.high - e.value) / len(own) for e in edges)])
+        return Estimate(value, low, high, defined, "combined")
     return Estimate(value, low, high, defined, method_of(value, low, high, defined, None))
 
 
-def _added(errors: Sequence[float]) -> float:
+def added_errors(errors: Sequence[float]) -> float:
     return float(np.sqrt(np.square(np.maximum(errors, 0.0)).sum()))
 
 

@@ -74,6 +74,9 @@ class Agreement(ClassCounts):
     def reduce(self, sums: Floats, state: State) -> Floats:
         return agreement_of_counts(self.kind, sums[..., 0::3], sums[..., 1::3], sums[..., 2::3])
 
+    def by_class(self) -> bool:
+        return self.kind in ("balanced-accuracy", "accuracy-macro")
+
     def signature(self, state: State) -> str:
         return f"{self.kind}|classes:{len(state)}|failed:none|v:1"
 

@@ -9,16 +9,18 @@ whatever the average. For Matthews correlation and its kin see :mod:`radbench.me
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from radbench.metrics.base import Additive, Card, Mean, State, finite, one_of, ratio
 
-from radbench.errors import ConfigError, DataError
+from radbench.errors import DataError
 from radbench.records import Labels, Prediction, Target
-from radbench.statistics import Floats
+from radbench.statistics import Clusters, Floats, cluster_sums
 
 ZeroDivision = float | Literal["nan"]
 Average = Literal["macro", "micro", "weighted"]
@@ -49,9 +51,9 @@ def class_number(index: Mapping[str, int], name: str) -> int:
 
 
 def checked_label(label: str | int | None, classes: tuple[str, ...]) -> tuple[str, ...]:
-    """``classes``, once ``label`` is known to be one of them. Raises :class:`ConfigError`."""
+    """``classes``, once ``label`` is known to be one of them. Raises :class:`DataError`: classes may stem from the data."""
     if label is not None and str(label) not in classes:
-        raise ConfigError(f"label is '{label}', none of the classes {', '.join(classes)}", remedy="name one of them")
+        raise DataError(f"label is '{label}', none of the classes {', '.join(classes)}", remedy="name one of them")
     return classes
 
 
@@ -171,6 +173,21 @@ class ClassCounts(Additive):
     def sample_scores(self, rows: Floats, state: State) -> Floats | None:
         return None  # the score of one sample is only its correctness
 
+    @abstractmethod
+    def by_class(self) -> bool:
+        """Whether a class counts as much as any other, however rare."""
+
+    def classes_of(self, rows: Floats, state: State) -> NDArray[np.bool_] | None:
+        return rows[:, 0::3] + rows[:, 2::3] > 0 if self.by_class() else None
+
+    def reach(self, rows: Floats, state: State, clusters: Clusters) -> float | None:
+        counts = cluster_sums(rows, clusters)
+        others = counts.sum(axis=0) - counts
+        right, failed = np.zeros_like(counts), np.zeros_like(counts)
+        right[:, 0::3] = failed[:, 2::3] = counts[:, 0::3] + counts[:, 2::3]
+        moved = np.abs(self.reduce(others + right, state) - self.reduce(others + failed, state))
+        return float(np.nan_to_num(moved).max(initial=0.0))
+
 
 class F1(ClassCounts):
     """F1 from per-class true positives, false positives and false negatives.
@@ -213,7 +230,7 @@ class F1(ClassCounts):
         return columns if self.label is None else columns[:3]
 
     def fit(self, targets: Iterable[Target], choices: Sequence[str]) -> State:
-        """The class list; with ``label`` that class first. Raises :class:`ConfigError` where it is none of them."""
+        """The class list; with ``label`` that class first. Raises :class:`DataError` where it is none of them."""
         classes = checked_label(self.label, label_classes(targets, choices))
         return tuple(sorted(classes, key=lambda name: name != self.label)) if self.label is not None else classes
 
@@ -226,6 +243,9 @@ class F1(ClassCounts):
         if self.label is not None:
             return ratio(2 * tp, 2 * tp + fp + fn, undefined=self.undefined)[..., 0]
         return f1_of_counts(tp, fp, fn, self.average, self.over, self.undefined)
+
+    def by_class(self) -> bool:
+        return self.average == "macro" and self.label is None
 
     def signature(self, state: State) -> str:
         over = f"|over:{self.over}" if self.average == "macro" else ""

@@ -180,6 +180,9 @@ class PairedColumns:
     def scale(self) -> tuple[float, float]:
         return -1.0, 1.0
 
+    def classes_of(self, rows: Floats, state: State) -> None:
+        return None
+
 
 def correlation_measure(kind: Kind, x: ArrayLike, y: ArrayLike) -> Measure:
     """The correlation of two (n,) arrays, a metric's scores and a reader's grades for instance, for the engine."""
@@ -280,6 +283,9 @@ class Grades(Additive):
 
     def signature(self, state: State) -> str:
         failed = "farthest" if self.kind == "kappa-quadratic" else "against-order"
+        if failed == "against-order" and state and not isinstance(state[0], str):
+            # Frozen from the references: the lowest or the highest grade, for each grade.
+            failed += ":" + "".join("l" if worst == state[0][0] else "h" for _, worst in state)
         return f"{self.kind}|grades:{len(state)}|failed:{failed}|constant:0|v:1"
 
 

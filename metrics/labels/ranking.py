@@ -20,7 +20,7 @@ from radbench.metrics.base import Card, Metric, State, one_of, ratio
 from radbench.metrics.labels.classification import checked_label, class_number, label_classes, true_names
 
 from radbench.records import Labels, Prediction, Target
-from radbench.statistics import Floats
+from radbench.statistics import Clusters, Floats, cluster_sums
 
 _BLOCK = 1 << 22  # weights sorted at a time, 32 MiB
 Curve = Callable[[Floats, Floats], Floats]
@@ -114,7 +114,7 @@ class Ranking(Metric):
         )
 
     def fit(self, targets: Iterable[Target], choices: Sequence[str]) -> State:
-        """The class list. Raises :class:`ConfigError` where ``label`` is none of it."""
+        """The class list. Raises :class:`DataError` where ``label`` is none of it."""
         return checked_label(self.label, label_classes(targets, choices))
 
     def rows(self, predictions: Sequence[Prediction], targets: Sequence[Target], state: State) -> Floats:
@@ -134,7 +134,7 @@ class Ranking(Metric):
     def value(self, rows: Floats, weights: Floats, state: State) -> Floats:
         if len(rows) == 0 or len(state) == 0:
             return np.full(len(weights), np.nan)
-        scores, truth = rows[:, : len(state)], rows[:, len(state) :] > 0
+        scores, truth = rows[:, : len(state)], self._truth(rows)
         given = weights @ (~np.isnan(scores)).any(axis=1) > 0
         ranked = np.where(np.isnan(scores), np.where(truth, -np.inf, np.inf), scores)
         if self.label is not None:
@@ -150,6 +150,34 @@ class Ranking(Metric):
             defined = ~np.isnan(each)
             values = ratio(np.where(defined, each, 0.0).sum(axis=1), defined.sum(axis=1).astype(np.float64))
         return np.where(given, values, np.nan)
+
+    @staticmethod
+    def _truth(rows: Floats) -> NDArray[np.bool_]:
+        return rows[:, rows.shape[1] // 2 :] > 0
+
+    def _ranked(self, truth: Floats, state: State) -> Floats:
+        """Of (n, K) numbers a class those of each curve, (n, curves)."""
+        if self.label is not None:
+            k = tuple(state).index(self.label)
+            return truth[:, k : k + 1]
+        return truth.sum(axis=1, keepdims=True) if self.average == "micro" else truth
+
+    def classes_of(self, rows: Floats, state: State) -> NDArray[np.bool_] | None:
+        """True of a class, and false of it, for each class that has both."""
+        truth = self._truth(rows)
+        sides = [self._ranked(side.astype(np.float64), state) > 0 for side in (truth, ~truth)]
+        both = sides[0].any(axis=0) & sides[1].any(axis=0)
+        return np.concatenate([side[:, both] for side in sides], axis=1)
+
+    def reach(self, rows: Floats, state: State, clusters: Clusters) -> float | None:
+        """The share of the (true, false) pairs of a class that one cluster takes part in, averaged as the value is: for
+        AUROC all of them are won or lost, for average precision it is about as much."""
+        truth = self._truth(rows)
+        true, false = (cluster_sums(self._ranked(side.astype(np.float64), state), clusters) for side in (truth, ~truth))
+        in_true, in_false = (ratio(own, own.sum(axis=0), undefined=np.nan) for own in (true, false))
+        pairs = in_true + in_false - in_true * in_false
+        pairs = pairs[:, ~np.isnan(pairs).any(axis=0)]
+        return float(pairs.mean(axis=1).max()) if pairs.size else None
 
     def signature(self, state: State) -> str:
         over = f"avg:{self.average}" if self.label is None else f"label:{self.label}"

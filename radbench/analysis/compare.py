@@ -11,7 +11,7 @@ What :func:`compare` returns, JSON-able, numbers rounded, None where undefined::
       left_out {run: samples not compared}, lacking {run: those of them with fewer draws than the run's others},
       clusters_differ (a run divides the samples into other clusters than the first),
       metrics_left_out {metric: why}, comparisons (Holm's family),
-      metrics {metric: {better, signature, n (samples that enter the scores of all runs),
+      metrics {metric: {shown (what tables call it), better, signature, n (samples that enter the scores of all runs),
         runs  {run: {value, low, high, defined, n (samples that enter its score), method where not percentile;
                of three and more runs also rank, rank_group, rank_low, rank_high}},
         pairs [{a, b, difference (a minus b), low, high, p, p_holm, defined, identical,
@@ -45,7 +45,7 @@ from radbench.analysis.compare_strata import NO_AXIS, groups_along, strata_of
 from radbench.analysis.naming import chosen
 from radbench.analysis.pairing import ScoredRun, common_tasks, comparable_metrics, open_runs, pair
 from radbench.errors import ConfigError, DataError, nearest
-from radbench.public import public_name
+from radbench.public import public_name, told_spec
 from radbench.scoring import STRICTER, rounded
 
 
@@ -182,6 +182,8 @@ def _task(
         "strata": {},
         "strata_left_out": {},
     }
+    for metric, own in entry["metrics"].items():
+        own["shown"] = told_spec(metric, name, results[0])
     entry["comparisons"] = correct(entry["metrics"].values())
     for spec in axes:
         groups = groups_along(paired, spec)

@@ -85,7 +85,8 @@ def _tables(found: Entry, discreet: bool) -> Iterator[Table]:
 
 
 def _arrowed(task: Entry, metric: str) -> str:
-    return f"{metric} {ARROWS[task['metrics'][metric]['better']]}"
+    entry = task["metrics"][metric]
+    return f"{entry['shown']} {ARROWS[entry['better']]}"
 
 
 def _labels(task: Entry) -> str:

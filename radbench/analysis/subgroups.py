@@ -40,7 +40,17 @@ from radbench.metrics.base import Metric
 from radbench.report import SMALL_SUBGROUP
 from radbench.scoring import as_entry, rounded
 from radbench.statfiles import TaskStatistics
-from radbench.statistics import Clusters, Estimate, Floats, Measure, clusters_of, draw, estimate_of, interval
+from radbench.statistics import (
+    Clusters,
+    Estimate,
+    Floats,
+    Measure,
+    added_errors,
+    clusters_of,
+    draw,
+    estimate_of,
+    interval,
+)
 
 DEFAULTS = "defaults"  # stands for a task's own axes
 SIZES = ("question_length", "n_images", "reference_length")  # axes that every task has
@@ -243,9 +253,5 @@ def _shortfall(low: _Found, high: _Found, level: float) -> Entry:
             down.append(reach[side < 0])
             up.append(reach[side > 0])
     if len(down) > 1 and defined:
-        least, most = value - _added(down), value + _added(up)
+        least, most = value - added_errors(down), value + added_errors(up)
     return {"value": value, "low": least, "high": most, "defined": defined}
-
-
-def _added(errors: Sequence[float]) -> float:
-    return float(np.sqrt(np.square(np.maximum(errors, 0.0)).sum()))

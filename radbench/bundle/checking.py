@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from radbench.bundle.disclosure import public_spec
-from radbench.bundle.files import Fault, Unreadable, read_arrays
+from radbench.bundle.files import Fault
 from radbench.bundle.schema import Results
 from radbench.errors import ConfigError, RadbenchError
 from radbench.folder import MANIFEST, RESULTS, RunFolder
 from radbench.metrics.base import Metric
+from radbench.npz import NpzError, read_npz
+from radbench.public import public_spec
 from radbench.registry import find_metric
 from radbench.scoring import rounded
 from radbench.statfiles import stats_file
 from radbench.statistics import Clusters, Measure
 
 T = TypeVar("T")
+MOST_WORK = 4_000_000_000_000  # resamples x samples x metrics of tasks and subgroups: an hour or so
+SORTED = 100  # what a metric that is no function of sums takes, in additive ones
 
 
 def local_metric(spec: str) -> Metric:
@@ -45,7 +48,8 @@ class Rows:
 class Check:
     """One verification under way: ``readable`` files may be opened, ``used`` ones belong to a result.
 
-    ``values`` counts the numbers computed anew, ``from_totals`` those of restricted data among them.
+    ``values`` counts the numbers computed anew, ``from_totals`` those of restricted data among them; ``stated`` the
+    metrics of restricted data that nothing in the bundle allows to compute. ``work`` counts what resampling touches.
     """
 
     folder: Path
@@ -54,6 +58,8 @@ class Check:
     faults: list[Fault] = field(default_factory=list)
     values: int = 0
     from_totals: int = 0
+    stated: int = 0
+    work: int = 0
     used: set[str] = field(default_factory=lambda: {MANIFEST, RESULTS})
     rows: dict[str, Rows] = field(default_factory=dict)
 
@@ -64,8 +70,8 @@ class Check:
             self.faults.append(Fault(name, "is missing", task, metric))
             return None
         try:
-            return read_arrays(self.folder / name)
-        except Unreadable as error:
+            return read_npz(self.folder / name)
+        except NpzError as error:
             self.faults.append(Fault(name, str(error), task, metric))
             return None
 
@@ -83,6 +89,14 @@ class Check:
             self.faults.append(
                 Fault(RESULTS, f"{name[:80]!r} is nothing that follows from the statistics", task, metric)
             )
+
+    def affordable(self, task: str, samples: int, measures: Iterable[Measure]) -> bool:
+        """Whether resampling so much more ends in sensible time; a fault where it does not."""
+        weight = sum(1 if measure.metric.additive else SORTED for measure in measures)
+        self.work += self.results.resamples * samples * (1 + weight)
+        if self.work > MOST_WORK:
+            self.faults.append(Fault(RESULTS, f"not computed: more than {MOST_WORK:.0e} resampled scores", task))
+        return self.work <= MOST_WORK
 
     def tried(self, file: str, task: str, metric: str, call: Callable[[], T]) -> T | None:
         """Run a metric, ours or a plug-in's, on numbers of a stranger: whatever it raises becomes a fault."""

@@ -18,12 +18,13 @@ import numpy as np
 
 from radbench import __version__
 from radbench.analysis.pairing import ScoredRun
-from radbench.bundle.disclosure import FLOOR, coarse, public_spec, texts_in, without_paths
+from radbench.bundle.disclosure import FLOOR, told_of
 from radbench.bundle.files import is_bundle, seal, stats_name, write_arrays, write_json
 from radbench.bundle.key import keyed_ids
 from radbench.bundle.manifest import public_manifest, some
 from radbench.errors import OPEN_ACCESS, ConfigError, DataError, RadbenchError
 from radbench.folder import MANIFEST, RESULTS, RunFolder
+from radbench.public import public_name, public_signature, public_spec
 from radbench.statfiles import SAMPLES, TaskStatistics, stats_file
 from radbench.statistics import Estimate, clusters_of
 
@@ -64,6 +65,8 @@ def export_run(run: Path, out: Path, key: bytes) -> Exported:
     """
     from radbench.bundle.verify import verify
 
+    if is_bundle(run):
+        raise ConfigError(f"{run} is a bundle already", remedy="export the run that it was made of")
     scored = ScoredRun(run)
     _check_target(out)
     partial = out.with_name(f".{out.name}.{os.getpid()}")
@@ -119,12 +122,17 @@ def _replace(partial: Path, out: Path) -> None:
 
 def _results(parts: _Parts) -> dict[str, Any]:
     results, left_out = parts.run.results, parts.left_out
+    limited = parts.run.manifest["identity"]["limit"] is not None
     tasks = {}
     for name, entry in results["tasks"].items():
         if entry["access"] in OPEN_ACCESS:
             tasks[name] = _open_task(parts, name, entry)
         elif entry["clusters"] < FLOOR:
             left_out[name] = f"{entry['access']} data of fewer than {FLOOR} patients"
+        elif limited or entry["unanswered"]:
+            left_out[name] = (
+                f"{entry['access']} data of a part of the samples: beside more of them, their difference tells"
+            )
         else:
             tasks[name] = _restricted_task(parts, name, entry)
     groups = {}
@@ -137,7 +145,7 @@ def _results(parts: _Parts) -> dict[str, Any]:
             groups[name]["metrics"] = {m: some(e, (*_ESTIMATE, "better")) for m, e in group["metrics"].items()}
     return {
         "radbench": results["radbench"],
-        "model": {without_paths(k): without_paths(str(v)) for k, v in results["model"].items()},
+        "model": {public_name(k): public_name(str(v)) for k, v in results["model"].items()},
         **{key: results[key] for key in ("seed", "resamples", "level", "complete", "partial")},
         "skipped": dict.fromkeys(results["skipped"], UNSAID),
         "unreadable": dict.fromkeys(results["unreadable"], UNSAID),
@@ -156,13 +164,14 @@ def _open_task(parts: _Parts, name: str, entry: Mapping[str, Any]) -> dict[str, 
         "ids": keyed_ids(parts.key, found.ids.tolist()),
         "clusters": keyed_ids(parts.key, found.clusters.tolist()),
     }
-    write_arrays(parts.folder / stats_name(name, f"{SAMPLES}.npz"), {**arrays, **_coded(found)})
+    axes = _coded({axis: found.axes[axis] for axis in entry["subgroups"]})
+    write_arrays(parts.folder / stats_name(name, f"{SAMPLES}.npz"), {**arrays, **axes})
     public = _public_metrics(parts, name, found, frozenset())
     for metric, spec in public.items():
         measure = found.measures[metric]
         file = stats_file(RunFolder(parts.folder), name, spec)
         state = np.array(json.dumps(measure.state))
-        signature = np.array(without_paths(entry["metrics"][metric]["signature"]))
+        signature = np.array(public_signature(entry["metrics"][metric]["signature"]))
         write_arrays(file, {"rows": measure.rows, "state": state, "signature": signature})
     return {
         **{key: entry[key] for key in (*_COUNTS, *_OPEN)},
@@ -178,7 +187,7 @@ def _open_task(parts: _Parts, name: str, entry: Mapping[str, Any]) -> dict[str, 
 
 
 def _public_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {**some(entry, _ENTRY), "signature": without_paths(entry["signature"])}
+    return {**some(entry, _ENTRY), "signature": public_signature(entry["signature"])}
 
 
 def _subgroup(group: Mapping[str, Any], public: Mapping[str, str]) -> dict[str, Any]:
@@ -186,10 +195,10 @@ def _subgroup(group: Mapping[str, Any], public: Mapping[str, str]) -> dict[str, 
     return {"n": group["n"], "metrics": metrics}
 
 
-def _coded(found: TaskStatistics) -> dict[str, np.ndarray]:
+def _coded(axes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The axes as ``radbench.statfiles`` keeps them: codes, -1 where a sample has no value, and the values."""
     coded: dict[str, np.ndarray] = {}
-    for axis, values in found.axes.items():
+    for axis, values in axes.items():
         names, codes = np.unique(values, return_inverse=True)
         absent = int(len(names) > 0 and names[0] == "")
         coded[f"values.{axis}"], coded[f"codes.{axis}"] = names[absent:], codes.ravel() - absent
@@ -211,22 +220,32 @@ def _public_metrics(parts: _Parts, task: str, found: TaskStatistics, hidden: fro
     return public
 
 
+def _texts_in(value: Any) -> set[str]:
+    """Every text in nested lists and mappings."""
+    if isinstance(value, str):
+        return {value}
+    if isinstance(value, Mapping):
+        return set().union(*(_texts_in(part) for pair in value.items() for part in pair))
+    return set().union(*map(_texts_in, value)) if isinstance(value, list | tuple) else set()
+
+
 def _restricted_task(parts: _Parts, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Totals of each metric into the folder; counts and intervals as the task's entry, no name of anything in the data."""
+    """Totals of metrics into the folder; counts and intervals as the task's entry, no name of anything in the data."""
     results = parts.run.results
     found = parts.run.statistics(name)
     described = parts.run.manifest["identity"]["tasks"][name]
     states = [measure.state for measure in found.measures.values()]
-    hidden = frozenset(texts_in([states, list(entry["classes"]), described["choices"]]))
+    hidden = frozenset(_texts_in([states, list(entry["classes"]), described["choices"]]))
     clusters = clusters_of(found.clusters)
     metrics: dict[str, Any] = {}
     for metric, spec in _public_metrics(parts, name, found, hidden).items():
-        told = coarse(spec, found.measures[metric], clusters, results["resamples"], results["level"])
+        told = told_of(spec, found.measures[metric], clusters, results["resamples"], results["seed"], results["level"])
         if isinstance(told, str):
             parts.left_out[f"{name}: {spec}"] = told
             continue
         metrics[spec] = dict(told.entry)
-        write_arrays(stats_file(RunFolder(parts.folder), name, spec), told.arrays)
+        if told.arrays:
+            write_arrays(stats_file(RunFolder(parts.folder), name, spec), told.arrays)
     return {
         **{key: entry[key] for key in _COUNTS},
         "restricted": True,

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -23,10 +20,7 @@ BUNDLE = "bundle.json"
 FORMAT = "radbench-bundle"
 VERSION = 1
 _JSON_BYTES = 64 << 20
-_ARRAY_BYTES = 4 << 30  # of one file, unpacked
 _FILES = 100_000
-_ARRAYS = 2_000  # in one file
-_KINDS = "fiubSU"
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -173,44 +167,3 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise ValueError("a key stands twice")
     return found
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an npz file; sizes and types are known before anything is unpacked. Raises :class:`Unreadable`."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            if len(members) > _ARRAYS or sum(member.file_size for member in members) > _ARRAY_BYTES:
-                raise Unreadable(f"holds more than {_ARRAYS:,} arrays or {_ARRAY_BYTES >> 30} GiB")
-            if len({member.filename for member in members}) < len(members):
-                raise Unreadable("holds an array twice")
-            return {member.filename.removesuffix(".npy"): _read_array(archive, member) for member in members}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        RuntimeError,
-        MemoryError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise Unreadable(f"is no file of arrays ({type(error).__name__}: {error})") from None
-
-
-def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        readers: dict[tuple[int, int], Callable[..., Any]] = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        if version not in readers:
-            raise Unreadable(f"holds an array of npy version {version}")
-        shape, _, dtype = readers[version](file)
-        if dtype.hasobject or dtype.kind not in _KINDS or dtype.names:
-            raise Unreadable(f"holds an array of type {dtype}, expected numbers or texts")
-        if math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
-            raise Unreadable("holds an array of another size than it says")
-    with archive.open(member) as file:
-        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from radbench.bundle.disclosure import without_paths
 from radbench.bundle.key import keyed_digest
+from radbench.public import public_name
 from radbench.registry import find_tasks
 
 _TASK_OPEN = ("version", "split", "support", "support_digest", "target", "form", "choices", "prompts", "parser",
@@ -36,7 +36,7 @@ def public_manifest(manifest: Mapping[str, Any], results: Mapping[str, Any], key
         "radbench": manifest["radbench"],
         "created": manifest["created"],
         "python": manifest["python"],
-        "packages": {str(k): without_paths(str(v)) for k, v in manifest["packages"].items()},
+        "packages": {str(k): public_name(str(v)) for k, v in manifest["packages"].items()},
         "git": {"commit": git["commit"], "dirty": git["dirty"]} if git else None,
         "model": results["model"],
         **{key: results[key] for key in ("seed", "resamples", "level")},
@@ -47,8 +47,8 @@ def public_manifest(manifest: Mapping[str, Any], results: Mapping[str, Any], key
 
 def _open_description(described: Mapping[str, Any]) -> dict[str, Any]:
     """What the manifest says of an open task, its options without paths."""
-    options = {k: without_paths(v) if isinstance(v, str) else v for k, v in described.get("options", {}).items()}
-    return {**some(described, _TASK_OPEN), "parser": without_paths(described["parser"]), "options": options}
+    options = {k: public_name(v) if isinstance(v, str) else v for k, v in described.get("options", {}).items()}
+    return {**some(described, _TASK_OPEN), "parser": public_name(described["parser"]), "options": options}
 
 
 def _restricted_description(key: bytes, described: Mapping[str, Any]) -> dict[str, Any]:

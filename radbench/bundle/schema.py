@@ -15,7 +15,7 @@ Spec = Annotated[str, Field(max_length=300)]
 Number = float | None
 _Metrics = dict[Spec, dict[str, Any]]
 Record = TypeVar("Record", bound=BaseModel)
-_MOST_RESAMPLES = 1_000_000
+_MOST_RESAMPLES = 100_000
 
 
 class _Strict(BaseModel):

@@ -1,8 +1,9 @@
 """``radbench verify``: everything a bundle states, computed anew from what it holds.
 
 Open data: values, intervals, subgroups and groups from the rows, with the engine and the seed of the run. Restricted data:
-values and intervals from totals in resamples. Numbers agree to nine digits, so that another processor may add in another
-order. What no statistic implies (the date, the packages, the model's name) is held by the digest of the bundle alone.
+values and intervals from totals in resamples; results that are only stated are counted. Numbers agree to nine digits, so
+that another processor may add in another order. What no statistic implies (the date, the packages, the model's name) is
+held by the digest of the bundle alone.
 """
 
 from __future__ import annotations
@@ -30,13 +31,17 @@ from radbench.folder import MANIFEST, RESULTS
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was found. ``values`` were computed anew, ``from_totals`` of them from totals of restricted data."""
+    """What was found. ``values`` were computed anew, ``from_totals`` of them from totals of restricted data.
+
+    ``stated`` metrics of restricted data are told by their result alone and cannot be computed anew.
+    """
 
     digest: str
     faults: tuple[Fault, ...]
     tasks: int
     values: int
     from_totals: int
+    stated: int
     partial: bool
 
 
@@ -46,7 +51,7 @@ def verify(path: Path, digest: str | None = None) -> Verified:
     try:
         found = f"sha256:{file_digest(path / BUNDLE)}"
     except OSError:
-        return Verified("", tuple(faults), 0, 0, 0, False)
+        return Verified("", tuple(faults), 0, 0, 0, 0, False)
     if digest is not None and not _same_digest(digest, found):
         faults.append(Fault(BUNDLE, "this is another bundle than the digest names", "", "", digest, found))
     contents: dict[str, Any] = {}
@@ -56,11 +61,11 @@ def verify(path: Path, digest: str | None = None) -> Verified:
         except Unreadable as error:
             faults.append(Fault(name, str(error)))
     if len(contents) < 2 or None in contents.values():
-        return Verified(found, tuple(faults), 0, 0, 0, False)
+        return Verified(found, tuple(faults), 0, 0, 0, 0, False)
     results, manifest, wrong = parsed(contents[RESULTS], contents[MANIFEST])
     faults += wrong
     if results is None or manifest is None:
-        return Verified(found, tuple(faults), 0, 0, 0, False)
+        return Verified(found, tuple(faults), 0, 0, 0, 0, False)
     check = Check(path, readable, results, faults)
     faults += _agree(contents[RESULTS], contents[MANIFEST])
     for task, entry in results.tasks.items():
@@ -69,8 +74,8 @@ def verify(path: Path, digest: str | None = None) -> Verified:
         check_group(check, name, group, manifest.tasks)
     faults += [Fault(name, "belongs to no result") for name in sorted(readable - check.used)]
     return Verified(
-        found, tuple(faults), len(results.tasks), check.values, check.from_totals, results.partial
-    )  # fmt: skip
+        found, tuple(faults), len(results.tasks), check.values, check.from_totals, check.stated, results.partial
+    )
 
 
 def _same_digest(given: str, found: str) -> bool:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from radbench.bundle.checking import Check, Rows, local_metric
-from radbench.bundle.disclosure import without_paths
 from radbench.bundle.files import Fault, stats_name
 from radbench.bundle.schema import GroupResults, TaskManifest, TaskResults
 from radbench.errors import OPEN_ACCESS
 from radbench.folder import RESULTS
 from radbench.metrics.base import Additive, Metric
+from radbench.public import public_signature
 from radbench.registry import find_metric
 from radbench.scoring import as_entry
 from radbench.statfiles import SAMPLES
@@ -37,6 +37,8 @@ def check_open(check: Check, task: str, entry: TaskResults) -> None:
     check.equal(task, "", {name: getattr(entry, name) for name in counts}, counts)
     measures: dict[Key, Measure] = {("", "", name): measure for name, measure in rows.measures.items()}
     measures |= _subgroups(check, task, entry, rows)
+    if not check.affordable(task, len(rows.names), measures.values()):
+        return
     c = check.results
     compute = partial(estimate, measures, rows.clusters, c.resamples, c.seed, c.level)
     for (axis, value, name), result in (check.tried(RESULTS, task, "", compute) or {}).items():
@@ -55,13 +57,15 @@ def _stated(metric: Metric, measure: Measure) -> dict[str, Any]:
     return {
         "n": metric.counted(measure.rows),
         "better": metric.better,
-        "signature": without_paths(metric.signature(measure.state)),
+        "signature": public_signature(metric.signature(measure.state)),
     }
 
 
 def _subgroups(check: Check, task: str, entry: TaskResults, rows: Rows) -> dict[Key, Measure]:
     """The measures of every subgroup; faults where subgroups are made up, left away or have other metrics."""
     measures: dict[Key, Measure] = {}
+    for axis in sorted(rows.axes.keys() - entry.subgroups.keys()):
+        check.faults.append(Fault(RESULTS, f"the subgroups of {axis[:80]!r} are missing", task))
     for axis, values in entry.subgroups.items():
         known, codes = rows.axes.get(axis, ([], np.empty(0)))
         for value in sorted(values.keys() ^ set(known)):
@@ -136,6 +140,10 @@ def check_group(check: Check, name: str, group: GroupResults, described: Mapping
     tasks = check.results.tasks
     counts = {"n": sum(tasks[m].n for m in members), "clustered": all(tasks[m].clustered for m in members)}
     check.equal(name, "", {key: getattr(group, key) for key in counts}, counts)
+    first = check.rows[members[0]].measures
+    samples = sum(len(check.rows[m].names) for m in members)
+    if not check.affordable(name, samples, [first[metric] for metric in group.metrics if metric in first]):
+        return
     for metric, stored in group.metrics.items():
         if any(metric not in check.rows[m].measures for m in members):
             check.faults.append(Fault(RESULTS, "not every member of the group has this metric", name, metric))

@@ -112,7 +112,10 @@ def table(result: GateResult) -> str:
     ]
     lines += [clean(f"{c.task} {c.metric}: {c.reason}.") for c in result.checks if c.verdict == "not gated"]
     if any(c.widened for c in result.checks):
-        lines.append("w: every resample gave the same change, so the interval is one discordant cluster wide each way.")
+        lines.append(
+            "w: every resample gave the same change; the interval is that of one made-up discordant cluster each way"
+            " (where none of n got worse, 3 in n still may)."
+        )
     lines += [clean(note) for note in result.notes]
     return "\n".join(lines).rstrip()
 

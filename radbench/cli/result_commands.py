@@ -102,7 +102,8 @@ def baseline_command(
     path: RunPath,
     out: Annotated[str, typer.Option("--out", "-o", help="the file, made to be committed", metavar="FILE")],
     noise: Annotated[
-        str | None, typer.Option(help="a run of radbench repeat: its spread widens the intervals", metavar="REPEAT_RUN")
+        str | None,
+        typer.Option(help="a run of radbench repeat: noise its draws share widens intervals", metavar="REPEAT_RUN"),
     ] = None,
     metrics: Metrics = None,
     tasks: TaskNames = None,

@@ -14,9 +14,9 @@ that only its owner can read and whose header says that it must not leave the ma
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isnan
 from pathlib import Path
 
 from radbench.analysis.naming import chosen
@@ -33,6 +33,7 @@ from radbench.gate.baseline_file import (
     packed,
     read_file,
 )
+from radbench.public import public_name
 from radbench.statfiles import TaskStatistics
 
 
@@ -74,7 +75,7 @@ def _of_folder(path: Path) -> Baseline:
 
     return Baseline(
         run.label,
-        _public(results["model"].get("name", "?")),
+        public_name(results["model"].get("name", "?")),
         results["seed"],
         results["resamples"],
         results["level"],
@@ -147,7 +148,11 @@ def _with_noise(tasks: Mapping[str, BaselineTask], path: Path) -> dict[str, Base
 
     measured = rerun_noise(path)
     found = {
-        name: {m: float(e["sd"]) for m, e in measured.get(name, {}).items() if m in task.metrics and e["sd"] == e["sd"]}
+        name: {
+            m: float(e["shared"])
+            for m, e in measured.get(name, {}).items()
+            if m in task.metrics and not isnan(e["shared"])
+        }
         for name, task in tasks.items()
     }
     if not any(found.values()):
@@ -159,14 +164,3 @@ def _with_noise(tasks: Mapping[str, BaselineTask], path: Path) -> dict[str, Base
         name: replace(task, metrics={m: replace(e, noise=found[name].get(m)) for m, e in task.metrics.items()})
         for name, task in tasks.items()
     }
-
-
-def _public(model: str) -> str:
-    """A model's name without the folders of a local file: ``owner/name`` keeps its slash, a path only its last part."""
-
-    def last(part: str) -> str:
-        steps = [step for step in re.split(r"[/\\]", part) if step]
-        is_path = part[:1] in ("/", "\\", "~", ".") or len(steps) > 2
-        return steps[-1] if is_path and steps else part
-
-    return "".join(last(part) for part in re.split(r"([:,=\s])", model))

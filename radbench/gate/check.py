@@ -8,11 +8,26 @@ interval of the gain (level .95: 2.5 % on each side) and a margin ``m``
 - **regression**: the upper bound is below ``-m``;
 - **inconclusive**: neither; a bound exactly at ``-m`` tells nothing.
 
-Two things move the bounds outward first. An interval of no width, where every resample gives one value (deterministic
-models, few samples), is *widened* by one discordant cluster on each side: the metric's range times the largest cluster's
-share of the samples. A metric without bounds takes the range of the sample scores seen in both runs; where there is none
-the check is inconclusive. Where the baseline holds the *noise* ``s`` between reruns of its model, either half ``h`` of the
-interval becomes ``sqrt(h² + (z sqrt(2) s)²)`` with the level's normal quantile ``z``: run and baseline are one draw each.
+Two things move the bounds outward first.
+
+*One discordant cluster each way always takes part in the resampling*: a made-up cluster that went wholly the one way and
+another that went wholly the other way. Each is drawn into a resample as often as any other, Poisson(1) times, so every
+resampled gain is ``gain + step (Poisson(1) - Poisson(1))``; all combinations count by their chance, none is drawn. Where
+few clusters changed, percentiles of the clusters seen alone are too narrow: no loss in n is compatible with a loss rate
+of 3 / n (the rule of three; Hanley and Lippman-Hand 1983, "If nothing goes wrong, is everything all right?"), and equal
+answers give an interval of 3 steps either way, ``widened`` from none. A wide interval hardly changes. A *step* is how far
+one cluster can move the metric: its range times the largest cluster's share of the samples, or, of averages over classes
+and areas under curves, what one cluster of the rarest class moves (``Metric.reach``), whichever is more. A metric without
+bounds takes the range of the sample scores seen in both runs; where there is none an interval of no width tells nothing.
+Of metrics that are functions of sums the clusters seen say more: k of them moved the value by more than a tenth of that,
+and from k = 20 on the step is the root mean square of what they moved, below no less than the share 1 - k / 20 of what one
+can. Answers right or wrong, one a cluster, always take the whole.
+
+Where the baseline holds the *noise* ``s``, the standard deviation of what all answers of a rerun of its model have in
+common (:mod:`radbench.analysis.repeat`), either half ``h`` of the interval becomes ``sqrt(h² + (z sqrt(2) s)²)`` with the
+level's normal quantile ``z``: run and baseline are one draw each.
+
+A check whose change is undefined in more than 5 % of the resamples (a class so rare that many lack it) is inconclusive.
 
 The run's verdict is the worst of its checks: incomplete (exit 5) where answers, a task or a metric of the baseline are
 missing, else regression (3), inconclusive (4), passed (0). That all checks must pass needs no correction for their
@@ -28,17 +43,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from radbench.analysis.pairing import Paired, ScoredRun, pair, paired_draws
+from radbench.caution import FEWEST_CLUSTERS
 from radbench.errors import ConfigError, DataError, Exit
 from radbench.folder import MANIFEST, RESULTS
 from radbench.gate.baseline import open_baseline
-from radbench.gate.baseline_file import Baseline, BaselineMetric, digests
+from radbench.gate.baseline_file import Baseline, digests
 from radbench.gate.rule import Margins, Verdict, clusters_needed, gain_of, reason_of, shown, verdict_of
 from radbench.gate.scope import check_gated, names_of, scope_of
+from radbench.public import told_spec
 from radbench.registry import find_metric
 from radbench.scoring import rounded
 from radbench.statistics import LEVEL, point
-
-FEW_CLUSTERS = 100  # below, percentile intervals cover less than their level
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +73,10 @@ class Check:
     gain_low: float
     gain_high: float
     margin: float | None  # None: not gated
-    n: int  # common samples, each as often as it was drawn
+    n: int  # common samples, each once however often it was asked
     clusters: int
-    widened: bool  # a zero-width interval, by one discordant cluster each way
-    noise: float | None  # standard deviation between reruns of the baseline's model; None where not measured
+    widened: bool  # of no width without the discordant cluster each way
+    noise: float | None  # standard deviation of what all answers of a rerun have in common; None where not measured
     more_clusters: int | None  # about so many more would tell, where inconclusive and it can be said
     reason: str
 
@@ -94,8 +109,9 @@ def check(
 ) -> GateResult:
     """Hold a run against a baseline, a run folder or a file of ``radbench baseline``; see the module's text for the rule.
 
-    ``margins`` is one for all metrics, or :class:`Margins`; ``metrics`` and ``tasks`` restrict. Raises :class:`DataError` where the baseline is stale or shares no sample with the
-    run, :class:`ConfigError` on unknown names, on margins that are none and where nothing is left to be gated.
+    ``margins`` is one for all metrics, or :class:`Margins`; ``metrics`` and ``tasks`` restrict. Raises :class:`DataError`
+    where the baseline is stale or shares no sample with the run, :class:`ConfigError` on unknown names, on margins that are
+    none and where nothing is left to be gated.
     """
     if not 0.5 <= level < 1:
         raise ConfigError(f"level is {level}, expected 0.5 to below 1", remedy="--level 0.95")
@@ -138,6 +154,11 @@ def _paired(run: ScoredRun, held: Baseline, task: str, names: Sequence[str]) -> 
 
 # --- verdicts ---
 
+_APART = (
+    "a limited run freezes what the metric takes from all references on fewer of them, so that it is another metric; run"
+    " without --limit"
+)
+
 
 def _checks(
     task: str,
@@ -149,7 +170,7 @@ def _checks(
     apart: frozenset[tuple[str, str]],
 ) -> list[Check]:
     own_draws, base_draws = paired_draws(paired, run.results["resamples"], run.results["seed"])
-    n, clusters = paired.n, paired.clusters.count
+    n, clusters = paired.samples.count, paired.clusters.count
     found = []
     for name, measure in paired.measures[0].items():
         base, metric, noise = paired.measures[1][name], find_metric(name), held.tasks[task].metrics[name].noise
@@ -161,48 +182,52 @@ def _checks(
             verdict = "inconclusive" if (task, name) in apart else verdict_of(gain, margin)
         if verdict == "inconclusive" and margin is not None and (task, name) not in apart:
             more = clusters_needed(gain, margin, clusters)
-        reason = reason_of(name, verdict, gain, margin, metric.better, n, clusters, more)
+        told = told_spec(name, task, run.results["tasks"][task])
+        reason = reason_of(told, verdict, gain, margin, metric.better, n, clusters, more)
         if (task, name) in apart:
-            reason = _apart(run.results["tasks"][task]["metrics"][name]["signature"], held.tasks[task].metrics[name])
+            reason = _APART
         low, high = (gain.low, gain.high) if metric.better == "higher" else (-gain.high, -gain.low)
         value, before = point(measure), point(base)
         found.append(
             Check(
-                task, name, metric.better, verdict, before, value, value - before, low, high, gain.low, gain.high, margin,
+                task, told, metric.better, verdict, before, value, value - before, low, high, gain.low, gain.high, margin,
                 n, clusters, gain.widened, noise, more, reason,
             )
         )  # fmt: skip
     return found
 
 
-def _apart(signature: str, held: BaselineMetric) -> str:
-    return (
-        f"a limited run freezes what the metric takes from all references on fewer of them: {signature}, in the baseline"
-        f" {held.signature}; run without --limit"
-    )
-
-
 def _notes_of(task: str, paired: Paired, run: ScoredRun, held: Baseline) -> list[str]:
     """What a reader must know of a task: samples not compared, other data."""
     notes = []
-    common = len(set(paired.ids.tolist()))
+    common = paired.samples.count
     only_run, only_base = paired.left_out
     if only_base:
         label = "partial, " if run.results["partial"] else ""
         notes.append(f"{task}: {label}{common} of {common + only_base} samples of the baseline.")
     if only_run:
-        notes.append(f"{task}: {only_run} of the run's {common + only_run} samples are not in the baseline.")
+        notes.append(
+            f"{task}: {only_run} of the run's {common + only_run} samples are not in the baseline, or lack a draw."
+        )
+    if any(paired.lacking):
+        run_lacks, base_lacks = paired.lacking
+        notes.append(
+            f"{task}: samples that lack a draw which the others have are left out: {run_lacks} of the run,"
+            f" {base_lacks} of the baseline."
+        )
+    if paired.clusters_differ:
+        notes.append(f"{task}: the baseline names other patients for the same samples; those of the run count.")
     if run.manifest["identity"]["tasks"][task]["data"] != held.tasks[task].data:
         notes.append(f"{task}: the data are not those of the baseline; samples with the same id are compared.")
     return notes
 
 
 def _few_clusters(checks: Sequence[Check]) -> list[str]:
-    few = {c.task: c.clusters for c in checks if c.clusters < FEW_CLUSTERS}
+    few = {c.task: c.clusters for c in checks if c.clusters < FEWEST_CLUSTERS}
     if not few:
         return []
     listed = ", ".join(f"{task} {count}" for task, count in few.items())
-    return [f"Fewer than {FEW_CLUSTERS} clusters, the intervals may be too narrow: {listed}."]
+    return [f"Fewer than {FEWEST_CLUSTERS} clusters, the intervals may be too narrow: {listed}."]
 
 
 def _result(

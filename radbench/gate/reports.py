@@ -179,13 +179,17 @@ def _signed(value: float) -> str:
 def _explanation(result: GateResult, listed: Sequence[Check]) -> str:
     text = (
         "Change: run minus baseline on their common samples, in the metric's own units; ↑ higher is better, ↓ lower."
-        f" Interval: {result.level * 100:g} %, from resampling clusters (patients). A metric passes where the whole interval"
+        f" Interval: {result.level * 100:g} %, from resampling clusters (patients), two made-up ones among them that went"
+        " wholly the one and the other way. A metric passes where the whole interval"
         " lies above a loss of the margin, regresses where the whole interval lies below it, and is inconclusive otherwise."
     )
     if any(check.widened for check in listed):
-        text += " \\*: every resample gave the same change, so the interval was widened by one cluster each way."
+        text += (
+            " \\*: no cluster changed, or all alike, so the interval is that of the made-up clusters alone: none lost of n"
+            " may still be a loss of 3 in n."
+        )
     if any(check.noise is not None for check in listed):
-        text += " Noise: standard deviation when the baseline's model is asked again, which the interval allows for."
+        text += " Noise, allowed for by the interval: standard deviation of what all answers share when the model is asked again."
     return text
 
 

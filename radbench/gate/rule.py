@@ -13,10 +13,10 @@ from typing import Literal
 
 import numpy as np
 
-from radbench.analysis.inference import difference
+from radbench.caution import FEWEST_OF_CLASS, LEAST_DEFINED
 from radbench.errors import ConfigError, nearest
 from radbench.metrics.base import Metric
-from radbench.statistics import LEVEL, Clusters, Floats, Measure, point
+from radbench.statistics import LEVEL, Clusters, Floats, Measure, cluster_sums, interval, point
 
 Verdict = Literal["pass", "regression", "inconclusive", "not gated"]
 Better = Literal["higher", "lower"]
@@ -24,6 +24,11 @@ Better = Literal["higher", "lower"]
 MARGIN = 0.01
 _EQUAL = 1e-12  # of the values: a smaller difference is a matter of summation order
 _MOST_CLUSTERS = 10_000_000  # more is no advice
+_DISCORDANT = 0.1  # of what one cluster can move: a cluster that moves less did not change
+_UNSEEN = 3  # steps of an interval without discordant clusters, at the usual level
+_DRAWN = np.array([math.exp(-1) / math.factorial(times) for times in range(10)])  # Poisson's law of mean 1
+_TIMES = np.arange(-9.0, 10.0)  # one made-up cluster less the other
+_CHANCES = np.convolve(_DRAWN, _DRAWN[::-1]) / _DRAWN.sum() ** 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +98,9 @@ def _margin(text: str, value: str | float) -> float:
 class Gain:
     """Run minus baseline of a metric, oriented so that up is better, with its interval.
 
-    ``step`` is what a zero-width interval was widened by on each side: None where it had a width, nan where nothing says
-    how far one cluster could move it. ``rerun`` is the half-width of rerun noise alone. ``tolerance``: closer numbers are equal.
+    ``step`` is how far one discordant cluster moves it, nan where nothing says so; ``widened`` says that without the two
+    made-up clusters the interval had no width. ``rerun`` is the half-width of rerun noise alone. ``tolerance``: closer
+    numbers are equal.
     """
 
     value: float
@@ -102,18 +108,20 @@ class Gain:
     high: float
     defined: int
     resamples: int
-    step: float | None
+    step: float
     rerun: float
     tolerance: float
-
-    @property
-    def widened(self) -> bool:
-        return self.step is not None and not math.isnan(self.step)
+    widened: bool = False
 
     @property
     def known(self) -> bool:
         """Whether there is a value with an interval."""
         return not (math.isnan(self.value) or math.isnan(self.low) or math.isnan(self.high))
+
+    @property
+    def defined_enough(self) -> bool:
+        """Whether the resamples without a value are too few to matter."""
+        return self.defined >= LEAST_DEFINED * self.resamples
 
 
 def gain_of(
@@ -125,26 +133,60 @@ def gain_of(
     level: float = LEVEL,
     noise: float | None = None,
 ) -> Gain:
-    """The gain of ``run`` over ``base``, (n,) rows of the same samples, from the (resamples,) draws of both."""
+    """The gain of ``run`` over ``base``, rows of the same samples, from the (resamples,) draws of both."""
     own, before = point(run), point(base)
-    found = difference(own, before, *draws, level)
-    if better == "lower":
-        found = found.reversed()
-    tolerance = _EQUAL * max(1.0, abs(own), abs(before)) if found.value == found.value else _EQUAL
-    step = None
-    if found.width <= tolerance:
-        step = _one_cluster(run, base, clusters)
-        found = found.widened(step)
+    sign = 1 if better == "higher" else -1
+    value, gains = sign * (own - before), sign * (draws[0] - draws[1])
+    low, high, defined = interval(gains, level)
+    tolerance = _EQUAL * max(1.0, abs(own), abs(before)) if value == value else _EQUAL
+    flat, step = high - low <= tolerance, _step(run, base, clusters)
+    if defined and (flat or not math.isnan(step)):
+        low, high = _with_discordant(gains[~np.isnan(gains)], step, level)
     rerun = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(2) * (noise or 0.0)
-    low, high = found.low, found.high
     if rerun > 0:
-        low = min(low, found.value - math.hypot(max(found.value - low, 0.0), rerun))
-        high = max(high, found.value + math.hypot(max(high - found.value, 0.0), rerun))
-    return Gain(found.value, low, high, found.defined, len(draws[0]), step, rerun, tolerance)
+        low = min(low, value - math.hypot(max(value - low, 0.0), rerun))
+        high = max(high, value + math.hypot(max(high - value, 0.0), rerun))
+    if (bounds := run.metric.scale()) is not None:  # no change is larger than the scale; nan stays nan
+        low, high = max(low, bounds[0] - bounds[1]), min(high, bounds[1] - bounds[0])
+    return Gain(value, low, high, defined, len(gains), step, rerun, tolerance, flat and not math.isnan(step))
+
+
+def _with_discordant(gains: Floats, step: float, level: float) -> tuple[float, float]:
+    """Percentiles of resampled gains with two clusters more, one that went wholly the one way and one the other.
+
+    Each is drawn into a resample as often as any other cluster, Poisson(1) times. Every number of times takes part by its
+    chance, so nothing is drawn here.
+    """
+    moved = np.add.outer(gains, step * _TIMES).ravel()
+    chances = np.tile(_CHANCES / len(gains), len(gains))
+    return _lowest(moved, chances, (1 - level) / 2), -_lowest(-moved, chances, (1 - level) / 2)
+
+
+def _lowest(values: Floats, chances: Floats, share: float) -> float:
+    """The least value that a ``share`` of the values does not exceed."""
+    order = np.argsort(values, kind="stable")
+    return float(values[order[np.searchsorted(np.cumsum(chances[order]), share - _EQUAL)]])
+
+
+def _step(run: Measure, base: Measure, clusters: Clusters) -> float:
+    """How far a discordant cluster moves the gain: as far as one can where none is seen, from 20 on as those seen do (their
+    root mean square), in between the larger of these and the missing share of the first."""
+    most = _one_cluster(run, base, clusters)
+    if not run.metric.additive or math.isnan(most):
+        return most
+    before = cluster_sums(base.rows, clusters)
+    whole = before.sum(axis=0)
+    exchanged = run.metric.reduce(whole - before + cluster_sums(run.rows, clusters), run.state)
+    moved = np.abs(exchanged - run.metric.reduce(whole[None], run.state))
+    seen = moved[moved > _DISCORDANT * most]
+    if len(seen) == 0:
+        return most
+    return max(float(np.sqrt(np.square(seen).mean())), most * (1 - len(seen) / FEWEST_OF_CLASS))
 
 
 def _one_cluster(run: Measure, base: Measure, clusters: Clusters) -> float:
-    """How far one discordant cluster moves a metric: its range times the largest cluster's share of what is counted."""
+    """How far one cluster can move a metric: its range times the largest cluster's share of what is counted, or
+    what the metric itself says (:meth:`Metric.reach`), whichever is more."""
     metric = run.metric
     assert isinstance(metric, Metric)
     bounds = metric.scale()
@@ -158,12 +200,15 @@ def _one_cluster(run: Measure, base: Measure, clusters: Clusters) -> float:
     if metric.counted(run.rows) != len(run.rows):
         counted = np.array([metric.counted(row[None]) for row in run.rows], np.float64)
     sizes = np.bincount(clusters.codes, counted, clusters.count)
-    return width * float(sizes.max() / sizes.sum()) if width > 0 and sizes.sum() > 0 else math.nan
+    if not (width > 0 and sizes.sum() > 0):
+        return math.nan
+    reaches = [r for m in (run, base) if (r := metric.reach(m.rows, m.state, clusters)) is not None]
+    return max([width * float(sizes.max() / sizes.sum()), *reaches])
 
 
 def verdict_of(gain: Gain, margin: float) -> Verdict:
     """``pass``, ``regression`` or ``inconclusive``; a bound that equals the margin tells nothing."""
-    if not gain.known:
+    if not gain.known or not gain.defined_enough:
         return "inconclusive"
     if gain.low + margin > gain.tolerance:
         return "pass"
@@ -175,20 +220,20 @@ def verdict_of(gain: Gain, margin: float) -> Verdict:
 def clusters_needed(gain: Gain, margin: float, clusters: int) -> int | None:
     """About how many more clusters would tell, were the gain as it is now; None where none would or it cannot be said.
 
-    Half-widths shrink with the square root of the number of clusters, the step of a widened interval with the number
-    itself, rerun noise not at all.
+    Of the squared half-width the part of unseen discordant clusters, three steps, shrinks with the square of the number of
+    clusters, the rest with the number itself, rerun noise not at all.
     """
     room = gain.value + margin
-    if not gain.known or abs(room) <= max(gain.tolerance, gain.rerun):
+    if not gain.known or not gain.defined_enough or abs(room) <= max(gain.tolerance, gain.rerun):
         return None
-    target = math.sqrt(room**2 - gain.rerun**2)
-    if gain.widened:
-        assert gain.step is not None
-        factor = gain.step / target
-    else:
-        half = gain.value - gain.low if room > 0 else gain.high - gain.value
-        factor = (half**2 - gain.rerun**2) / target**2
-    more = max(1, math.floor(clusters * factor) + 1 - clusters)  # rounding at a bound that equals the margin
+    target = room**2 - gain.rerun**2
+    half = gain.value - gain.low if room > 0 else gain.high - gain.value
+    whole = half**2 - gain.rerun**2
+    unseen = 0.0 if math.isnan(gain.step) else min((_UNSEEN * gain.step) ** 2, whole)
+    rest = whole - unseen
+    # unseen / factor² + rest / factor = target
+    factor = (rest + math.sqrt(rest**2 + 4 * unseen * target)) / (2 * target)
+    more = max(1, math.floor(clusters * factor + _EQUAL) + 1 - clusters)  # a bound that equals the margin tells nothing
     return more if more <= _MOST_CLUSTERS else None
 
 
@@ -207,10 +252,12 @@ def reason_of(
         return f"not gated: its values are not known to lie within -1 to 1; give --margin {name}=VALUE in its own units"
     if math.isnan(gain.value):
         return f"it has no value on these {n} samples"
+    if gain.defined == 0:
+        return "no resample has a value"
     if not gain.known:
-        if gain.step is None:
-            return "no resample has a value"
         return "every resample gives the same value, and nothing says how far one patient could move it"
+    if not gain.defined_enough and verdict == "inconclusive":
+        return f"only {gain.defined} of {gain.resamples} resamples have a value, too few to tell"
     sign = 1 if better == "higher" else -1
     worst, best = shown(sign * gain.low), shown(sign * gain.high)
     if verdict == "pass":
@@ -227,7 +274,7 @@ def reason_of(
 
 def _too_few(gain: Gain, margin: float, n: int, clusters: int, more: int | None) -> str:
     if gain.rerun > 0 and abs(gain.value + margin) <= gain.rerun:
-        return "reruns of the baseline's model differ by more than that, whatever the number of samples"
+        return "all answers of a rerun of the baseline's model move together by more than that, which more samples do not change"
     of = f" of {clusters} clusters" if clusters != n else ""
     text = f"1 sample{of} is too few to tell" if n == 1 else f"{n} samples{of} are too few to tell"
     if more is None:
@@ -238,8 +285,8 @@ def _too_few(gain: Gain, margin: float, n: int, clusters: int, more: int | None)
 def _qualified(gain: Gain) -> str:
     text = ""
     if gain.widened:
-        assert gain.step is not None
-        text += f" (every resample gives the same change, widened by one discordant cluster, {shown(gain.step, '')})"
+        unseen = f"the interval allows for discordant clusters that were not seen, {shown(gain.step, '')} each"
+        text += f" (every resample gives the same change; {unseen})"
     if gain.rerun > 0:
         text += f" (with {shown(gain.rerun, '')} for the noise between reruns)"
     if gain.defined < gain.resamples:

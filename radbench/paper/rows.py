@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from radbench.analysis.naming import asks_for, chosen
 from radbench.errors import OPEN_ACCESS
+from radbench.public import told_spec
 from radbench.registry import all_groups, all_tasks
 
 if TYPE_CHECKING:
@@ -164,7 +165,9 @@ def _own_rows(name: str, found: Sequence[Results]) -> Iterable[Row]:
         told = entry.get("access", "open") in OPEN_ACCESS or name in all_tasks()  # a suite's titles are no data
         title = str(entry.get("title") or "") if told else ""
         better = str(held.get("better", ""))
-        yield Row(name, title, entry.get("how", ""), version, metric, signature, better, False, tuple(cells), ())
+        shown = told_spec(metric, name, entry) if "access" in entry else metric  # groups are the suites' own
+        signed = signature if shown == metric else ""
+        yield Row(name, title, entry.get("how", ""), version, shown, signed, better, False, tuple(cells), ())
 
 
 def _result(entry: Results, metric: str, version: int | None, signature: str) -> Result | None:

@@ -9,7 +9,6 @@ import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +20,17 @@ from PIL import Image as Pictures
 
 import radbench
 from radbench.analysis.pairing import ScoredRun, pair
-from radbench.bundle.disclosure import (
-    FLOOR,
-    Coarse,
-    _poisson_bits,
-    coarse,
-    nameless,
-    public_spec,
-    value_and_draws,
-    without_paths,
-)
+from radbench.bundle.disclosure import FLOOR, Told, from_totals, nameless, told_of
 from radbench.bundle.export import Exported, export_run
 from radbench.bundle.key import keyed_ids, load_or_make_key
 from radbench.bundle.verify import verify
 from radbench.cli import bundle as commands
-from radbench.errors import ConfigError, DataError
+from radbench.errors import ConfigError, DataError, RadbenchError
+from radbench.folder import RunFolder
+from radbench.public import public_name, public_signature, public_spec
 from radbench.records import Answer, Request
 from radbench.registry import find_metric
+from radbench.statfiles import TaskStatistics, load_statistics
 from radbench.statistics import Clusters, Measure, cluster_sums, clusters_of, estimate, resample_counts
 
 KEY = bytes(range(32))
@@ -227,7 +220,7 @@ def test_no_row_of_restricted_data_is_in_a_bundle(case: Case) -> None:
             seen.add(name.rpartition(":")[2])
             assert not {SAMPLES, PATIENTS} & set(array.shape), name
             assert array.size < RESAMPLES * 10
-    assert seen == {"totals", "point", "values", "value", "state", "signature", "clusters"}
+    assert seen == {"totals", "point", "state", "clusters"}
     assert {results[t]["n"] for t in ("hospital/reports", "hospital/labels")} == {SAMPLES}
     assert not list((case.bundle / "stats" / "hospital").rglob("samples*"))
 
@@ -243,8 +236,11 @@ def test_a_bundle_verifies_and_says_what_it_leaves_out(case: Case) -> None:
     told = json.loads((case.bundle / "results.json").read_text())["tasks"]["hospital/labels"]
     assert (told["class_count"], told["small_classes"], told["n"], told["clusters"]) == (2, 0, SAMPLES, PATIENTS)
     assert told["metrics"]["f1-macro"]["from"] == "totals"
-    assert told["metrics"]["auroc"]["from"] == "values"
-    assert all(entry["resampled"] for entry in told["metrics"].values())
+    assert told["metrics"]["auroc"]["from"] == "stated"
+    reports = json.loads((case.bundle / "results.json").read_text())["tasks"]["hospital/reports"]["metrics"]
+    stated = {name for name, entry in {**told["metrics"], **reports}.items() if entry["from"] == "stated"}
+    assert stated == {"auroc", "cider", "same-report-pairs"}
+    assert found.stated == 3
 
 
 def test_the_intervals_of_restricted_data_agree_with_the_run_but_for_chance(case: Case) -> None:
@@ -274,9 +270,9 @@ def rows_of(n: int = 120, patients: int = 40, seed: int = 5) -> tuple[Measure, C
     return Measure(find_metric("rouge-l"), (), np.stack([scores, np.ones(n)], axis=1)), clusters
 
 
-def told_of(measure: Measure, clusters: Clusters, resamples: int = 400, spec: str = "rouge-l") -> Coarse:
-    told = coarse(spec, measure, clusters, resamples, 0.95)
-    assert isinstance(told, Coarse)
+def told_by(measure: Measure, clusters: Clusters, resamples: int = 400, spec: str = "rouge-l") -> Told:
+    told = told_of(spec, measure, clusters, resamples, 0, 0.95)
+    assert isinstance(told, Told)
     return told
 
 
@@ -286,11 +282,11 @@ def test_totals_under_a_public_seed_are_rows_and_under_a_secret_one_are_not() ->
     counts = np.concatenate([block.copy() for _, block in resample_counts(clusters, 400, seed=0)])
     solved = np.linalg.lstsq(counts, counts @ rows, rcond=None)[0]
     assert np.allclose(solved, rows, atol=1e-9)  # every patient's sum, exactly
-    totals = told_of(measure, clusters).arrays["totals"]
+    totals = told_by(measure, clusters).arrays["totals"]
     guess = np.linalg.lstsq(counts, totals, rcond=None)[0]
     assert np.abs(guess - rows)[:, 0].max() > 0.2
     assert abs(np.corrcoef(guess[:, 0], rows[:, 0])[0, 1]) < 0.6
-    again = told_of(measure, clusters).arrays["totals"]
+    again = told_by(measure, clusters).arrays["totals"]
     assert not np.array_equal(totals, again)  # no seed that a second export would repeat
 
 
@@ -298,7 +294,7 @@ def test_totals_under_a_public_seed_are_rows_and_under_a_secret_one_are_not() ->
 def test_coarse_intervals_agree_with_the_engine(seed: int) -> None:
     measure, clusters = rows_of(300, 100, seed)
     own = estimate({0: measure}, clusters, 1000)[0]
-    told = told_of(measure, clusters, 1000).entry
+    told = told_by(measure, clusters, 1000).entry
     margin = 5 * 2.67 * 2**0.5 * told["se"] / 1000**0.5
     assert abs(told["value"] - own.value) < told["se"] / 50
     assert abs(told["low"] - own.low) < margin
@@ -306,73 +302,131 @@ def test_coarse_intervals_agree_with_the_engine(seed: int) -> None:
     assert told["mean"] == pytest.approx(own.value, abs=5 * told["se"] / 1000**0.5)
 
 
-def test_small_cells_are_told_as_values_only() -> None:
+def test_small_cells_are_only_stated() -> None:
     metric = find_metric("f1-macro")
     many = np.zeros((400, 9))
     many[np.arange(400), 3 * (np.arange(400) % 3)] = 1
     many[:60, 1] = many[60:120, 5] = 1
     clusters = clusters_of([str(i) for i in range(400)])
     state = ("zqcommon", "zqusual", "zqrare")
-    assert told_of(Measure(metric, state, many), clusters, spec="f1-macro").entry["from"] == "totals"
+    assert told_by(Measure(metric, state, many), clusters, spec="f1-macro").entry["from"] == "totals"
     few = many.copy()
     few[FLOOR - 1 :, 6] = 0
-    told = told_of(Measure(metric, state, few), clusters, spec="f1-macro")
-    assert told.entry["from"] == "values"
-    assert "totals" not in told.arrays
+    told = told_by(Measure(metric, state, few), clusters, spec="f1-macro")
+    assert told.entry["from"] == "stated"
+    assert told.arrays == {}
     assert "zq" not in str(told)
 
 
-def test_few_patients_and_many_columns_are_told_as_values_only() -> None:
-    """Ten columns of n-gram counts of 20 patients hold more than twenty unknown counts can hide."""
+def test_few_patients_and_many_columns_are_only_stated() -> None:
+    """Ten columns of n-gram counts of 30 patients hold more than thirty unknown counts can hide."""
     rng = np.random.default_rng(0)
-    rows = rng.integers(5, 90, (2000, 8)).astype(float)
     bleu = find_metric("bleu-4")
     width = len(bleu.columns(()))  # type: ignore[attr-defined]
     rows = rng.integers(5, 90, (2000, width)).astype(float)
-    few = Measure(bleu, (), rows[:20])
-    assert told_of(few, clusters_of([str(i) for i in range(20)]), spec="bleu-4").entry["from"] == "values"
+    few = Measure(bleu, (), rows[:30])
+    assert told_by(few, clusters_of([str(i) for i in range(30)]), spec="bleu-4").entry["from"] == "stated"
     everyone = Measure(bleu, (), rows)
-    assert told_of(everyone, clusters_of([str(i) for i in range(2000)]), spec="bleu-4").entry["from"] == "totals"
+    assert told_by(everyone, clusters_of([str(i) for i in range(2000)]), spec="bleu-4").entry["from"] == "totals"
+
+
+def alone(scores: list[float]) -> tuple[Measure, Clusters]:
+    """A mean over patients with a score each."""
+    rows = np.stack([np.array(scores, float), np.ones(len(scores))], axis=1)
+    return Measure(find_metric("dice"), (), rows), clusters_of([str(i) for i in range(len(scores))])
+
+
+SECRETS = [0.8137, 0.4621, 0.2933, 0.5512, 0.3371, 0.9043, 0.1289, 0.7717, 0.6161, 0.2399]
+
+
+@pytest.mark.parametrize("usual", [0.0, 1.0])
+@pytest.mark.parametrize("many", [1, 2, 3, 10])
+def test_scores_of_a_few_patients_who_are_not_as_the_others_do_not_show(usual: float, many: int) -> None:
+    """The smallest totals of 57 zeros and three scores are those scores; so no resample is told, and no digit of them."""
+    told = told_by(*alone([usual] * (60 - many) + SECRETS[:many]), 1000, spec="dice")
+    assert told.arrays == {}
+    assert set(told.entry) == {"value", "low", "high", "defined", "se", "n", "clusters", "better", "signature", "from"}
+    for key in ("value", "low", "high", "se"):
+        share = told.entry[key] * 60
+        assert share == pytest.approx(round(share), abs=1e-6)  # whole patients, whatever the scores are
+    others = [min(1.0, score + 0.01) for score in SECRETS[:many]]
+    assert told.entry["value"] == pytest.approx(
+        np.mean([usual] * (60 - many) + others), abs=0.5 / 60 + many * 0.01 / 60
+    )
+
+
+def test_counts_stay_exact_where_few_are_wrong() -> None:
+    measure, clusters = alone([1.0] * 55 + [0.0] * 5)
+    told = told_by(Measure(find_metric("accuracy"), (), measure.rows), clusters, spec="accuracy").entry
+    assert (told["from"], told["value"]) == ("stated", pytest.approx(55 / 60))
+    measure, clusters = alone([1.0] * 40 + [0.0] * 20)
+    told = told_by(Measure(find_metric("accuracy"), (), measure.rows), clusters, spec="accuracy").entry
+    assert (told["from"], told["value"]) == ("totals", pytest.approx(40 / 60))
+
+
+def test_without_a_known_scale_few_patients_are_left_out() -> None:
+    class Unbounded(type(find_metric("dice"))):  # type: ignore[misc]
+        def scale(self) -> None:
+            return None
+
+    measure, clusters = alone([0.0] * 57 + SECRETS[:3])
+    told = told_of("dice", Measure(Unbounded(), (), measure.rows), clusters, 100, 0, 0.95)
+    assert told == "fewer than 11 patients differ from the others, and its scale is not known"
+
+
+@given(st.integers(0, 2**32), st.sampled_from([0.0, 1.0]), st.integers(0, 60), st.integers(1, 60))
+def test_totals_are_told_only_where_enough_patients_differ(seed: int, usual: float, many: int, kinds: int) -> None:
+    """The law: in every column none, or FLOOR who are alike, or twice FLOOR differ from the commonest row."""
+    rng = np.random.default_rng(seed)
+    scores = [usual] * (60 - many) + list(rng.choice(rng.random(kinds), many))
+    told = told_of("dice", *alone(scores), 20, 0, 0.95)
+    assert isinstance(told, Told)
+    values, shared = np.unique(scores, return_counts=True)
+    differ = 60 - shared.max()
+    if told.arrays:
+        assert shared.min() >= FLOOR or differ >= 2 * FLOOR
+        assert differ == 0 or differ >= FLOOR
+    elif len(values) > 1 and len(values) == differ + 1:
+        assert differ < 2 * FLOOR  # distinct scores of so many hide each other
+
+
+def test_few_resamples_are_told_however_many_the_run_has() -> None:
+    told = told_by(*rows_of(), 3000)
+    assert told.arrays["totals"].shape == (1000, 2)
 
 
 def test_one_told_total_fits_very_many_draws_of_patients() -> None:
-    """Of eleven patients, the fewest there may be; an exact total would fit the one draw that made it."""
-    scores = np.random.default_rng(3).random(FLOOR)
-    measure = Measure(find_metric("rouge-l"), (), np.stack([scores, np.ones(FLOOR)], axis=1))
-    told = told_of(measure, clusters_of([str(i) for i in range(FLOOR)]), 100).arrays["totals"][:, 0]
-    bars = np.array(list(combinations(range(2 * FLOOR - 1), FLOOR - 1)))  # every way to draw eleven of eleven
-    edges = np.column_stack([np.full(len(bars), -1), bars, np.full(len(bars), 2 * FLOOR - 1)])
-    possible = (np.diff(edges, axis=1) - 1) @ scores
+    """Of as few patients as have their totals told; an exact total would fit the one draw that made it."""
+    scores = np.random.default_rng(3).random(2 * FLOOR + 1)
+    measure, clusters = alone(list(scores))
+    told = told_by(measure, clusters, 100, "dice").arrays["totals"][:, 0]
+    assert told_by(*alone(list(scores[:-1])), 100, "dice").arrays == {}
+    possible = (
+        np.random.default_rng(0).multinomial(len(scores), np.full(len(scores), 1 / len(scores)), 400_000) @ scores
+    )
     step = np.diff(np.unique(told)).min()
     fits = [int((np.abs(possible - total) <= step / 2).sum()) for total in told]
-    assert np.median(fits) > 50
-    drawn = possible[::5000]
+    assert np.median(fits) > 300  # of less than a millionth of all draws
+    drawn = possible[::20000]
     assert all((np.abs(possible - total) < 1e-12).sum() == 1 for total in drawn)
-
-
-def test_the_entropy_of_counts_is_scipys() -> None:
-    from scipy.stats import poisson
-
-    for mean in (0.5, 1.0, 3.0, 40.0, 99.0, 400.0):
-        assert _poisson_bits(mean) == pytest.approx(poisson(mean).entropy() / np.log(2), abs=0.01)
 
 
 def test_fewer_patients_than_the_floor_are_left_out() -> None:
     measure, clusters = rows_of(60, FLOOR - 1)
-    assert "fewer than 11" in str(coarse("rouge-l", measure, clusters, 100, 0.95))
+    assert "fewer than 11" in str(told_of("rouge-l", measure, clusters, 100, 0, 0.95))
     measure, clusters = rows_of(60, 30)
     measure.rows[10:] = 0  # a metric that counts ten samples
-    assert "fewer than 11" in str(coarse("rouge-l", measure, clusters, 100, 0.95))
+    assert "fewer than 11" in str(told_of("rouge-l", measure, clusters, 100, 0, 0.95))
 
 
 def test_the_value_follows_from_the_totals_and_placeholders() -> None:
     state = ("zq-a", ("zq-b", 3, "zq-a"))
     assert nameless(state) == ("#1", ("#2", 3, "#1"))
     measure, clusters = rows_of()
-    told = told_of(measure, clusters)
-    value, draws = value_and_draws(measure.metric, told.arrays)
-    assert value == pytest.approx(told.entry["value"])
-    assert np.percentile(draws, 2.5) == pytest.approx(told.entry["low"])
+    told = told_by(measure, clusters)
+    found = from_totals(measure.metric, told.arrays, 0.95)
+    assert found["value"] == pytest.approx(told.entry["value"])
+    assert found["low"] == pytest.approx(told.entry["low"])
 
 
 # --- names ---
@@ -385,16 +439,62 @@ segments = st.lists(
 @given(segments, st.sampled_from(["/", "~/", "./", "../", "C:\\", "replay:/", "hf:path=/", "file:///", "http://"]))
 def test_only_the_last_part_of_a_path_is_told(parts: list[str], start: str) -> None:
     separator = "\\" if start.endswith("\\") else "/"
-    told = without_paths(start + separator.join(["zqsecret", *parts]))
+    told = public_name(start + separator.join(["zqsecret", *parts]))
     assert "zqsecret" not in told
     assert "/" not in told
     assert "\\" not in told
 
 
+HIDDEN = {
+    "openai:url=https://u:zqpw@zqhost/v1": "openai:url=(url)",
+    "openai:url=https://u:zq,p=w@zqhost/v1,model=org/m": "openai:url=(url),model=org/m",
+    "openai:url=http://zqhost:8000": "openai:url=(url)",
+    "openai:url=zqhost:8000": "openai:url=(url)",
+    "openai:u:zqpw@zqhost": "openai:(url)",
+    "openai:api_key=zqkey,model=gpt": "openai:api_key=(secret),model=gpt",
+    "vllm:zqpatients/jane.gguf": "vllm:jane.gguf",
+    "hf:zqpatients/jane.gguf": "hf:jane.gguf",
+    "hf:/home/dr zq doe/m": "hf:m",
+    "hf:C:\\Users\\zq me\\ckpt": "hf:ckpt",
+    "hf:~zqjane": "hf:~",
+    "x;/home/zq/m": "m",
+    "(/home/zq/m)": "m)",
+    "zqa b/c d/e": "e",
+    "zqowner/name": "name",
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_addresses_passwords_and_folders_with_blanks_are_not_told(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert public_name(name) == HIDDEN[name]
+    assert "zq" not in public_name(name)
+    monkeypatch.chdir(tmp_path)
+    for folder in ("org", "a"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "m").touch()
+    assert public_name("hf:org/m") == "hf:org/m"  # whatever lies in the present folder
+    assert public_name("x:a/m") == "x:m"
+
+
+@given(st.text("aA0.:/\\@~,=_- |(hf)", max_size=30), st.sampled_from(["", "hf:", "hf:/", "x:model=", "https://"]))
+def test_a_name_made_public_twice_is_the_same(text: str, start: str) -> None:
+    once = public_name(start + text)
+    assert public_name(once) == once
+    assert public_signature(public_signature(text)) == public_signature(text)
+
+
+def test_signatures_keep_their_numbers() -> None:
+    signature = "bertscore;model:owner/name;rescale:0.84732/0.84759504|v:1"
+    assert public_signature(signature) == signature
+    assert public_signature("x|weights:/zq/w.pt|v:1") == "x|weights:w.pt|v:1"
+
+
 def test_names_that_are_no_paths_stay() -> None:
     for text in ("knn:k=5", "hf:owner/name", "python:module:function", "bleu|n:4|tok:13a", "a model of 7 B", ""):
-        assert without_paths(text) == text
-    assert without_paths("some/where/weights.pt") == "weights.pt"
+        assert public_name(text) == text
+    assert public_name("some/where/weights.pt") == "weights.pt"
     assert public_spec("chexbert-f1:weights=/data/x.pth,classes=5") == "chexbert-f1:classes=5"
     assert public_spec("bertscore:model=owner/name") == "bertscore:model=owner/name"
     assert public_spec("f1:label=1", {"1"}) is None
@@ -405,23 +505,29 @@ def test_names_that_are_no_paths_stay() -> None:
 # --- open data ---
 
 
+def open_rows(bundle: Path) -> TaskStatistics:
+    return load_statistics(RunFolder(bundle), "public/questions", ["token-f1", "bleu-1"])
+
+
 def test_open_data_keep_rows_and_axes_under_keyed_ids(case: Case) -> None:
-    run, bundle = ScoredRun(case.run), ScoredRun(case.bundle)
-    plain, public = run.statistics("public/questions"), bundle.statistics("public/questions")
+    plain, public = ScoredRun(case.run).statistics("public/questions"), open_rows(case.bundle)
     assert np.array_equal(public.ids, keyed_ids(KEY, plain.ids.tolist()))
     assert np.array_equal(clusters_of(public.clusters).codes, clusters_of(plain.clusters).codes)
-    assert {k: v.tolist() for k, v in public.axes.items()} == {k: v.tolist() for k, v in plain.axes.items()}
+    assert public.axes.keys() == {"zqsite"} < plain.axes.keys()  # lengths of single questions stay at home
+    assert public.axes["zqsite"].tolist() == plain.axes["zqsite"].tolist()
     for name, measure in plain.measures.items():
         assert np.array_equal(public.measures[name].rows, measure.rows)
-        ours, theirs = (r.results["tasks"]["public/questions"]["metrics"][name] for r in (bundle, run))
+        ours, theirs = (
+            json.loads((folder / "results.json").read_text())["tasks"]["public/questions"]["metrics"][name]
+            for folder in (case.bundle, case.run)
+        )
         assert ours == theirs
 
 
 def test_bundles_of_one_key_can_be_paired_and_of_two_keys_cannot(case: Case, tmp_path: Path) -> None:
     export_run(case.run, tmp_path / "again", KEY)
     export_run(case.run, tmp_path / "other", KEY[::-1])
-    first, again, other = (ScoredRun(p).statistics("public/questions") for p in
-                           (case.bundle, tmp_path / "again", tmp_path / "other"))  # fmt: skip
+    first, again, other = map(open_rows, (case.bundle, tmp_path / "again", tmp_path / "other"))
     assert pair([first, again], ["token-f1"]).n == 90
     assert pair([first, other], ["token-f1"]).n == 0
 
@@ -502,6 +608,22 @@ def test_few_patients_are_left_out_as_a_whole(tmp_path: Path) -> None:
     assert verify(tmp_path / "bundle").faults == ()
 
 
+def test_restricted_data_of_a_part_of_the_samples_are_left_out(tmp_path: Path) -> None:
+    """The difference of two bundles over 60 and 61 samples would be one patient."""
+    closed = write_task(tmp_path / "t", "hospital/part", "vqa", "private", n=80, metrics=["token-f1"])
+    public = write_task(tmp_path / "p", "public/questions", "vqa", "open", n=80, metrics=["token-f1"])
+    radbench.evaluate(Guessing(), [closed, public], out=tmp_path / "run", resamples=50, limit=60)
+    exported = export_run(tmp_path / "run", tmp_path / "bundle", KEY)
+    why = "private data of a part of the samples: beside more of them, their difference tells"
+    assert exported.left_out == {"hospital/part": why}
+    assert exported.tasks == ("public/questions",)
+
+
+def test_a_bundle_is_no_run_to_export(case: Case, tmp_path: Path) -> None:
+    with pytest.raises(RadbenchError, match="is a bundle"):
+        export_run(case.bundle, tmp_path / "bundle", KEY)
+
+
 # --- the key and the command ---
 
 
@@ -532,7 +654,7 @@ def test_the_commands(
     assert commands.export(str(case.run), str(tmp_path / "b"), None, as_json=False) == 0
     said = capsys.readouterr()
     assert "left out: hospital/labels: f1 of one class" in said.err
-    assert "3 tasks, 2 of restricted data as totals" in said.out
+    assert "3 tasks, 2 of restricted data\n" in said.out
     digest = said.out.rpartition("digest: ")[2].strip()
     assert commands.verify(str(tmp_path / "b"), digest, as_json=False) == 0
     assert "verified: 0 faults; 3 tasks" in capsys.readouterr().out

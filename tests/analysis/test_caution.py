@@ -7,13 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from radbench.metrics.labels.classification import Accuracy
 
 import radbench
 from radbench.caution import caution_lines, cautions
 from radbench.registry import find_metric
 from radbench.report import load_results, notes
-from radbench.statistics import wilson
+from radbench.scoring import as_entry
+from radbench.statistics import Measure, clusters_of, macro, wilson
 
 
 def metric(signature: str = "accuracy|v:1", **fields: Any) -> dict[str, Any]:
@@ -43,6 +46,7 @@ def test_nothing_is_said_of_a_large_ordinary_task() -> None:
 def test_few_clusters_are_counted(clustered: bool, unit: str) -> None:
     (line,) = told(entry(clusters=99, clustered=clustered))
     assert line.startswith(f"{unit}: fewer than 100 patients")
+    assert "intervals are too narrow and p values too small" in line
     assert "docs/statistics.md" in line
     assert told(entry(clusters=0, metrics={"accuracy": metric(value=None, defined=0, method="none")})) == []
 
@@ -114,6 +118,19 @@ def test_tasks_that_share_a_warning_share_a_line() -> None:
     assert len(few) < 400
     assert ends.endswith(": suite/task-0 (accuracy); suite/all (group) (accuracy).")
     assert caution_lines(results({})) == []
+
+
+def test_a_group_with_one_member_at_an_end_is_not_said_to_be_there() -> None:
+    of = Measure(Accuracy(), (), np.stack([np.arange(50) % 2, np.ones(50)], axis=1).astype(float))
+    end = Measure(Accuracy(), (), np.ones((50, 2)))
+    clusters = clusters_of([str(i) for i in range(50)])
+    group = {"metrics": {"accuracy": as_entry(macro([(of, clusters), (end, clusters)], 100))}}
+    (line,) = caution_lines(results({}, {"suite/all": group}))
+    assert line == (
+        "Caution, with tasks all at one end of the scale, whose Wilson's intervals are added to the spread of the others:"
+        " suite/all (group) (accuracy)."
+    )
+    assert cautions({"clusters": 0, "access": "open", **group}, 100)[0].kind == "combined"
 
 
 def test_a_run_whose_answers_are_all_wrong_has_wilsons_interval_and_says_so(

@@ -165,7 +165,8 @@ def test_noise_widening_and_notes_show_where_there_are_any() -> None:
     noted = result(check(noise=0.0123, widened=True), check(metric="x"), notes=("The run is partial: 20 samples.",))
     text = markdown(noted)
     assert "noise" in table_of(text)[0] and "0.0123" in text
-    assert "-0.6870 to -0.5123*" in text and "\\*: every resample gave the same change" in text
+    assert "-0.6870 to -0.5123*" in text and "\\*: no cluster changed, or all alike" in text
+    assert "none lost of n may still be a loss of 3 in n" in text and "\\*:" not in markdown(MIXED)
     assert "**Notes**\n\n- The run is partial: 20 samples.\n" in text
 
 

@@ -20,11 +20,14 @@ from PIL import Image as Pictures
 import radbench
 from radbench.bundle.checking import same
 from radbench.bundle.export import export_run
-from radbench.bundle.files import Unreadable, read_arrays, read_json, seal
+from radbench.bundle.files import Unreadable, read_json, seal
 from radbench.bundle.verify import Verified, verify
+from radbench.bundle.verify_totals import _improbable
 from radbench.cli import bundle as commands
 from radbench.errors import ConfigError
+from radbench.npz import NpzError, read_npz
 from radbench.records import Answer, Request
+from radbench.registry import find_metric
 
 RESTRICTED, OPEN = "ward/closed", "ward/open"
 TOTALS = f"stats/{RESTRICTED}/accuracy.npz"
@@ -130,12 +133,17 @@ def shift_all_totals(arrays: dict[str, np.ndarray]) -> None:
     arrays["totals"][:, 0] += 40
 
 
+def nudge_point(arrays: dict[str, np.ndarray]) -> None:
+    arrays["point"][0] += np.ceil(0.6 * arrays["totals"][:, 0].std())
+
+
 STATISTICS = {
     "a row": (ROWS, flip_a_row, "value is another"),
     "the clusters of samples": (IDS, swap_clusters, "low is another"),
     "one total": (TOTALS, shift_totals, "mean is another"),
     "the total of all samples": (TOTALS, better_point, "value is another"),
     "all totals": (TOTALS, shift_all_totals, "lies far from those of the resamples"),
+    "the total by some of its error": (TOTALS, nudge_point, "lies far from those of the resamples"),
     "a subgroup": (IDS, lambda a: a["codes.ward"].__setitem__(0, 1), "n is another"),
     "the state": (ROWS.replace("accuracy", "f1-macro"), lambda a: a.update(state=np.array('["one"]')), "signature"),
 }
@@ -367,6 +375,33 @@ def hidden_subgroup(bundle: Path) -> None:
     reseal(bundle)
 
 
+def hidden_axis(bundle: Path) -> None:
+    edit_json(bundle, "results.json", lambda c: task_of(c)["subgroups"].pop("ward"))
+    reseal(bundle)
+
+
+def hidden_metric(bundle: Path) -> None:
+    def drop(content: Any) -> None:
+        for entry in (task_of(content), *task_of(content)["subgroups"]["ward"].values()):
+            del entry["metrics"]["accuracy"]
+
+    edit_json(bundle, "results.json", drop)
+    reseal(bundle)
+
+
+def other_sample_count(bundle: Path) -> None:
+    edit_json(bundle, "results.json", lambda c: task_of(c, RESTRICTED)["metrics"]["accuracy"].update(n=150))
+    reseal(bundle)
+
+
+def stated_as_totals_are(bundle: Path) -> None:
+    def change(content: Any) -> None:
+        task_of(content, RESTRICTED)["metrics"]["accuracy"].update({"from": "stated"})
+
+    edit_json(bundle, "results.json", change)
+    reseal(bundle)
+
+
 def made_up_number(bundle: Path) -> None:
     edit_json(bundle, "results.json", lambda c: task_of(c)["metrics"]["accuracy"].update(p=0.001))
     reseal(bundle)
@@ -406,15 +441,19 @@ HOSTILE: dict[Callable[[Path], None], str] = {
     dropped: "is missing",
     no_results: "is missing",
     pickled: "expected numbers or texts",
-    enormous: "another size than it says",
+    enormous: "another size than it claims",
     no_zip: "is no file of arrays",
     deep: "nested too deeply",
     not_a_number: "NaN is no JSON number",
     twice: "a key stands twice",
-    endless: "less than or equal to 1000000",
+    endless: "less than or equal to 100000",
     unknown_metric: "unknown metric 'no-such-metric'",
     made_up_subgroup: "no sample has it",
     hidden_subgroup: "it is missing",
+    hidden_axis: "the subgroups of 'ward' are missing",
+    hidden_metric: "belongs to no result",
+    other_sample_count: "n is another",
+    stated_as_totals_are: "is not stated as a bundle states a result",
     made_up_number: "nothing that follows",
     told_class: "more of restricted data",
     wrong_shape: "cannot be computed",
@@ -433,12 +472,39 @@ def test_what_no_export_makes_is_refused_in_one_clear_line(change: Callable[[Pat
     assert all("\n" not in line for line in lines)
 
 
+@pytest.mark.parametrize("spec", ["accuracy", "f1-macro", "bleu-4", "dice"])
+def test_totals_of_few_samples_pass_and_a_third_of_an_error_does_not(spec: str) -> None:
+    """Totals estimate the total without bias, also where the value that is made of them is bent."""
+    rng = np.random.default_rng(0)
+    for seed in range(20):
+        n = 40
+        metric = find_metric(spec)
+        state = ("a", "b") if spec == "f1-macro" else ()
+        width = len(metric.columns(state))  # type: ignore[attr-defined]
+        rows = np.eye(width)[rng.integers(width, size=n)] if seed % 2 else rng.random((n, width)) ** 6
+        counts = rng.multinomial(n, np.full(n, 1 / n), 1000)
+        totals, point = counts @ rows, rows.sum(axis=0)
+        assert _improbable(totals, point) is None
+        assert _improbable(totals, point + 0.35 * totals.std(axis=0)) is not None
+        moved = point.copy()
+        moved[-1] -= 0.35 * totals[:, -1].std()
+        assert _improbable(totals, moved) is not None
+
+
+def test_what_would_take_for_ever_is_not_computed(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert verify(bundle).faults == ()
+    monkeypatch.setattr("radbench.bundle.checking.MOST_WORK", 100_000)
+    found = verify(bundle)
+    assert [fault.message for fault in found.faults] == ["not computed: more than 1e+05 resampled scores"]
+    assert found.values < 20
+
+
 def test_a_bundle_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.npy", b"0" * 20_000_000)
-    monkeypatch.setattr("radbench.bundle.files._ARRAY_BYTES", 1_000_000)
-    with pytest.raises(Unreadable, match="more than"):
-        read_arrays(tmp_path / "bomb.npz")
+    monkeypatch.setattr("radbench.npz.MOST_BYTES", 1_000_000)
+    with pytest.raises(NpzError, match="more than"):
+        read_npz(tmp_path / "bomb.npz")
     monkeypatch.setattr("radbench.bundle.files._JSON_BYTES", 10)
     (tmp_path / "a.json").write_text('{"a": "0123456789"}')
     with pytest.raises(Unreadable, match="larger than"):
@@ -447,7 +513,7 @@ def test_a_bundle_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_an_empty_folder_and_none(tmp_path: Path) -> None:
     found = verify(tmp_path)
-    assert found == Verified("", found.faults, 0, 0, 0, False)
+    assert found == Verified("", found.faults, 0, 0, 0, 0, False)
     assert found.faults[0].line() == "bundle.json: is missing"
     with pytest.raises(ConfigError, match="no folder"):
         commands.verify(str(tmp_path / "nothing"), None, as_json=False)

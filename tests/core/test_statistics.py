@@ -305,7 +305,7 @@ def test_pooled_members_at_the_end_are_trials_of_one_interval_and_macro_members_
 
 @pytest.mark.parametrize(
     ("spec", "trials"),
-    [("balanced-accuracy", 3), ("f1-macro", 3), ("f1:over=fixed", 3), ("accuracy-macro", 3), ("auroc", 3), ("auprc:label=b", 3),
+    [("balanced-accuracy", 3), ("f1-macro", 3), ("f1:over=truth", 3), ("accuracy-macro", 3), ("auroc", 3), ("auprc:label=b", 3),
      ("accuracy", 100), ("f1-micro", 100), ("auroc:average=micro", 100)],
 )  # fmt: skip
 def test_where_classes_count_alike_the_rarest_is_what_an_end_of_the_scale_rests_on(spec: str, trials: int) -> None:

@@ -12,7 +12,7 @@ from radbench.metrics.labels import agreement, classification
 from radbench.metrics.labels.agreement import Agreement
 from radbench.metrics.labels.classification import F1, Accuracy, LabelAccuracy, SampleF1
 
-from radbench.errors import ConfigError, DataError
+from radbench.errors import DataError
 from radbench.records import Failure, Labels, Mask, Prediction
 from radbench.registry import construct, options_of
 from radbench.statistics import Measure, point, pool
@@ -243,7 +243,7 @@ def test_wrong_targets_are_refused() -> None:
         Accuracy().score(Prediction(("a",)), Mask())
     with pytest.raises(DataError, match="label 'flu', none of abscess"):
         F1().rows([FAILED], [Labels(("flu",))], CLASSES)
-    with pytest.raises(ConfigError, match="label is 'flu', none of the classes abscess"):
+    with pytest.raises(DataError, match="label is 'flu', none of the classes abscess"):
         F1(label="flu").fit([], CLASSES)
     with pytest.raises(DataError, match="2 labels, Cohen's kappa needs one"):
         Agreement("kappa").rows([FAILED], [Labels(("edema", "nodule"))], CLASSES)

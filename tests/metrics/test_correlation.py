@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -217,6 +218,12 @@ def test_tasks_of_one_scale_are_pooled_and_of_others_refused() -> None:
 
 def test_signatures_and_errors() -> None:
     assert METRICS["kendall-tau"]().signature(SCALE) == "kendall-tau|grades:5|failed:against-order|constant:0|v:1"
+    for references, worst in (("0000012", "hllll"), ("44443322101", "hhhll")):
+        for name in ("kendall-tau", "spearman"):  # what a failed answer counts is frozen from the references
+            state = METRICS[name]().fit([Labels((grade,)) for grade in references], SCALE)
+            found = METRICS[name]().signature(state)
+            assert found == f"{name}|grades:5|failed:against-order:{worst}|constant:0|v:1"
+            assert METRICS[name]().signature(json.loads(json.dumps(state))) == found
     assert len({METRICS[name]().signature(SCALE) for name in METRICS}) == 3
     assert "failed:farthest" in METRICS["kappa-quadratic"]().signature(SCALE)
     with pytest.raises(ConfigError, match="needs a scale of 2 to 30 grades, the task has 0 choices"):

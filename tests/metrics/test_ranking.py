@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from radbench.metrics.labels import ranking
 from radbench.metrics.labels.ranking import METRICS, Ranking, auroc, average_precision
 
-from radbench.errors import ConfigError, DataError
+from radbench.errors import DataError
 from radbench.records import Failure, Labels, Prediction
 from radbench.statistics import Clusters, Measure, draw, point, resample_counts
 
@@ -136,7 +136,7 @@ def test_signatures_and_errors() -> None:
     assert METRICS["auprc"](label="edema").signature(CLASSES).startswith("auprc|label:edema|")
     with pytest.raises(ValueError, match="average is 'weighted', expected one of macro, micro"):
         METRICS["auroc"]("weighted")  # type: ignore[call-arg]
-    with pytest.raises(ConfigError, match="label is 'flu', none of the classes edema"):
+    with pytest.raises(DataError, match="label is 'flu', none of the classes edema"):
         METRICS["auroc"](label="flu").fit([], CLASSES)
     with pytest.raises(DataError, match="label 'flu'"):
         METRICS["auroc"]().rows([FAILED], [Labels(("flu",))], CLASSES)
