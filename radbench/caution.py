@@ -20,12 +20,16 @@ _HEADINGS = {
     "clusters": f"fewer than {FEWEST_CLUSTERS} patients or independent samples, intervals are too narrow and p values too"
     " small now and then (docs/statistics.md)",
     "classes": f"classes of fewer than {FEWEST_OF_CLASS} samples, averages over classes are less sure than their intervals",
+    "rates": f"fewer than {FEWEST_OF_CLASS} samples right, or wrong, intervals cover less often than they say",
     "defined": "undefined in more than 5 % of the resamples, the interval is of the others",
     "none": "no interval, no resample defines the value",
     "wilson": "all at one end of the scale, where resampling shows no spread: Wilson's interval",
     "combined": "with tasks all at one end of the scale, whose Wilson's intervals are added to the spread of the others",
     "constant": "all resamples are equal, the interval has no width and says nothing",
 }
+_RATES = {  # shares of samples that are right or wrong, by the name before their options
+    "accuracy", "exact-match", "set-accuracy", "vqa-closed-accuracy", "vqa-open-accuracy", "vqamed-accuracy",
+}  # fmt: skip
 _CLASS_AVERAGES = {"avg:macro", "avg:class", "balanced-accuracy", "accuracy-macro"}  # parts of signatures
 
 
@@ -49,9 +53,11 @@ def cautions(entry: Mapping[str, Any], resamples: int) -> list[Caution]:
         found.append(Caution("classes", _told(rare, entry["access"] in OPEN_ACCESS)))
     of_kind: dict[str, list[str]] = {}
     for metric, result in entry["metrics"].items():
-        kind = _kind(result, resamples)
+        kind = _kind(metric, result, resamples)
         if kind == "defined":
             metric += f" {100 * (1 - result['defined'] / resamples):.0f} %"
+        if kind == "rates":
+            metric += f" {_rarer(result)}"
         if kind is not None:
             of_kind.setdefault(kind, []).append(metric)
     return found + [Caution(kind, ", ".join(of_kind[kind])) for kind in _HEADINGS if kind in of_kind]
@@ -72,13 +78,20 @@ def _entries(results: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any
         yield f"{name} (group)", group
 
 
-def _kind(result: Mapping[str, Any], resamples: int) -> str | None:
+def _kind(metric: str, result: Mapping[str, Any], resamples: int) -> str | None:
     if result["value"] is None:
         return None
     method: str = result.get("method", "percentile")
     if method != "percentile":
         return method
-    return "defined" if result["defined"] < LEAST_DEFINED * resamples else None
+    if result["defined"] < LEAST_DEFINED * resamples:
+        return "defined"
+    return "rates" if metric.partition(":")[0] in _RATES and _rarer(result) < FEWEST_OF_CLASS else None
+
+
+def _rarer(result: Mapping[str, Any]) -> int:
+    """Of a rate, how many samples are right or wrong, whichever are fewer."""
+    return round(min(result["value"], 1 - result["value"]) * result.get("n", 0))
 
 
 def _rare_classes(entry: Mapping[str, Any]) -> list[tuple[str, int]]:

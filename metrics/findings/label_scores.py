@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from radbench.metrics.base import Additive, State, one_of, ratio
 from radbench.metrics.findings.observations import POSITIVE, UNCERTAIN
+from radbench.metrics.labels.classification import reach_of_counts
 
-from radbench.statistics import Floats
+from radbench.statistics import Clusters, Floats
 
 Average = Literal["micro", "macro", "weighted", "samples"]
 Part = Literal["f1", "precision", "recall"]
@@ -101,6 +102,12 @@ class LabelScore(Additive):
         if self.average == "samples":
             return ratio(sums[..., 0], sums[..., 1])
         return from_counts(sums, self.average, self.part)
+
+    def classes_of(self, rows: Floats, state: State) -> NDArray[np.bool_] | None:
+        return rows[:, 0::3] + rows[:, 2::3] > 0 if self.average == "macro" else None
+
+    def reach(self, rows: Floats, state: State, clusters: Clusters) -> float | None:
+        return None if self.average == "samples" else reach_of_counts(self, rows, state, clusters)
 
     def sample_scores(self, rows: Floats, state: State) -> Floats | None:
         # One report's macro or weighted F1 over classes it does not mention says nothing of the report.

@@ -181,12 +181,17 @@ class ClassCounts(Additive):
         return rows[:, 0::3] + rows[:, 2::3] > 0 if self.by_class() else None
 
     def reach(self, rows: Floats, state: State, clusters: Clusters) -> float | None:
-        counts = cluster_sums(rows, clusters)
-        others = counts.sum(axis=0) - counts
-        right, failed = np.zeros_like(counts), np.zeros_like(counts)
-        right[:, 0::3] = failed[:, 2::3] = counts[:, 0::3] + counts[:, 2::3]
-        moved = np.abs(self.reduce(others + right, state) - self.reduce(others + failed, state))
-        return float(np.nan_to_num(moved).max(initial=0.0))
+        return reach_of_counts(self, rows, state, clusters)
+
+
+def reach_of_counts(metric: Additive, rows: Floats, state: State, clusters: Clusters) -> float:
+    """:meth:`Metric.reach` of a metric of each class's true positives, false positives and false negatives."""
+    counts = cluster_sums(rows, clusters)
+    others = counts.sum(axis=0) - counts
+    right, failed = np.zeros_like(counts), np.zeros_like(counts)
+    right[:, 0::3] = failed[:, 2::3] = counts[:, 0::3] + counts[:, 2::3]
+    moved = np.abs(metric.reduce(others + right, state) - metric.reduce(others + failed, state))
+    return float(np.nan_to_num(moved).max(initial=0.0))
 
 
 class F1(ClassCounts):

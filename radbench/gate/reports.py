@@ -29,7 +29,7 @@ _STEPS = {
         " `radbench baseline RUN -o FILE`.",
     ),
     Exit.INCONCLUSIVE: (
-        "Ask more samples: run without `--limit`, or add tasks and patients; `radbench power RUN` says how many are needed.",
+        "Ask more samples: run without `--limit`, or add tasks and patients; `radbench power RUN -d MARGIN --margin MARGIN` says how many are needed.",
         "Or state a wider `--margin`, if a drop of that size would be acceptable.",
         "If the change is meant, make a new baseline and commit it: `radbench baseline RUN -o FILE`.",
     ),

@@ -13,6 +13,7 @@ from radbench.metrics.labels.classification import Accuracy
 
 import radbench
 from radbench.caution import caution_lines, cautions
+from radbench.records import Prediction, Text
 from radbench.registry import find_metric
 from radbench.report import load_results, notes
 from radbench.scoring import as_entry
@@ -105,6 +106,17 @@ def test_how_an_interval_was_made_is_told() -> None:
     )
     found = {c.kind: c.detail for c in cautions(of, 1000)}
     assert found == {"defined": "auroc 6 %", "none": "distinct-reports", "wilson": "bleu-4", "constant": "dice"}
+
+
+def test_a_rate_near_an_end_is_warned_of() -> None:
+    """0/1 scores of the named metrics make rates; all others are left alone."""
+    low = {"value": 0.05, "low": 0.02, "high": 0.08, "n": 300}
+    of = entry(
+        {"accuracy": metric(value=0.95, n=200), "set-accuracy:x=1": metric(value=0.9, n=200), "dice": metric(**low)}
+    )
+    assert [(c.kind, c.detail) for c in cautions(of, 1000)] == [("rates", "accuracy 10")]
+    rows = find_metric("exact-match").rows([Prediction("a"), Prediction("b")], [Text(("a",)), Text(("a",))], ())
+    assert find_metric("exact-match").sample_scores(rows, ()).tolist() == [1.0, 0.0]  # type: ignore[union-attr]
 
 
 def test_tasks_that_share_a_warning_share_a_line() -> None:
