@@ -12,7 +12,8 @@ from radbench.folder import write_whole
 from radbench.gate.baseline import write_baseline
 from radbench.gate.check import Check, GateResult
 from radbench.gate.check import check as check_run
-from radbench.gate.rule import Margins, shown
+from radbench.gate.margins import Margins
+from radbench.gate.rule import shown
 from radbench.report import ARROWS, aligned, clean
 
 

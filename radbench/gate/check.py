@@ -10,18 +10,17 @@ interval of the gain (level .95: 2.5 % on each side) and a margin ``m``
 
 Two things move the bounds outward first.
 
-*One discordant cluster each way always takes part in the resampling*: a made-up cluster that went wholly the one way and
+*One discordant cluster each way takes part in the resampling*: a made-up cluster that went wholly the one way and
 another that went wholly the other way. Each is drawn into a resample as often as any other, Poisson(1) times, so every
 resampled gain is ``gain + step (Poisson(1) - Poisson(1))``; all combinations count by their chance, none is drawn. Where
 few clusters changed, percentiles of the clusters seen alone are too narrow: no loss in n is compatible with a loss rate
 of 3 / n (the rule of three; Hanley and Lippman-Hand 1983, "If nothing goes wrong, is everything all right?"), and equal
-answers give an interval of 3 steps either way, ``widened`` from none. A wide interval hardly changes. A *step* is how far
+answers give an interval of 3 steps either way, ``widened`` from none. A *step* is how far
 one cluster can move the metric: its range times the largest cluster's share of the samples, or, of averages over classes
 and areas under curves, what one cluster of the rarest class moves (``Metric.reach``), whichever is more. A metric without
 bounds takes the range of the sample scores seen in both runs; where there is none an interval of no width tells nothing.
-Of metrics that are functions of sums the clusters seen say more: k of them moved the value by more than a tenth of that,
-and from k = 20 on the step is the root mean square of what they moved, below no less than the share 1 - k / 20 of what one
-can. Answers right or wrong, one a cluster, always take the whole.
+Of metrics that are functions of sums the clusters seen say more: where k of them moved the value by more than a tenth of
+that, the step is multiplied by ``1 - (k / 20)²``. From 20 on the interval is that of ``radbench compare``.
 
 Where the baseline holds the *noise* ``s``, the standard deviation of what all answers of a rerun of its model have in
 common (:mod:`radbench.analysis.repeat`), either half ``h`` of the interval becomes ``sqrt(h² + (z sqrt(2) s)²)`` with the
@@ -48,7 +47,8 @@ from radbench.errors import ConfigError, DataError, Exit
 from radbench.folder import MANIFEST, RESULTS
 from radbench.gate.baseline import open_baseline
 from radbench.gate.baseline_file import Baseline, digests
-from radbench.gate.rule import Margins, Verdict, clusters_needed, gain_of, reason_of, shown, verdict_of
+from radbench.gate.margins import Margins
+from radbench.gate.rule import Verdict, gain_of, more_clusters, reason_of, shown, verdict_of
 from radbench.gate.scope import check_gated, names_of, scope_of
 from radbench.public import told_spec
 from radbench.registry import find_metric
@@ -181,7 +181,7 @@ def _checks(
         if margin is not None:
             verdict = "inconclusive" if (task, name) in apart else verdict_of(gain, margin)
         if verdict == "inconclusive" and margin is not None and (task, name) not in apart:
-            more = clusters_needed(gain, margin, clusters)
+            more = more_clusters(gain, margin, clusters)
         told = told_spec(name, task, run.results["tasks"][task])
         reason = reason_of(told, verdict, gain, margin, metric.better, n, clusters, more)
         if (task, name) in apart:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from radbench.errors import Exit
+from radbench.paper.escapes import markdown_text
 from radbench.report import ARROWS, clean
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ _STEPS = {
         " `radbench baseline RUN -o FILE`.",
     ),
     Exit.INCONCLUSIVE: (
-        "Ask more samples: run without `--limit`, or add tasks and patients; `radbench power RUN -d MARGIN --margin MARGIN` says how many are needed.",
+        "Ask more samples: run without `--limit`, or add tasks and patients; `radbench power RUN -d MARGIN --margin MARGIN`"
+        " says how many are needed.",
         "Or state a wider `--margin`, if a drop of that size would be acceptable.",
         "If the change is meant, make a new baseline and commit it: `radbench baseline RUN -o FILE`.",
     ),
@@ -104,19 +106,22 @@ def markdown(result: GateResult) -> str:
     """
     ordered = sorted(result.checks, key=lambda check: _URGENCY.index(check.verdict))
     listed, rest = ordered[:ROWS], ordered[ROWS:]
-    parts = [f"### {sentence(result.headline)}", f"Run {code(result.run)} against baseline {code(result.baseline)}."]
+    parts = [
+        f"### {markdown_text(result.headline)}",
+        f"Run {code(result.run)} against baseline {code(result.baseline)}.",
+    ]
     if listed:
         parts.append(_table(listed))
     if rest:
         counts = Counter[str](check.verdict for check in rest)
         parts.append(f"Not listed: {', '.join(f'{counts[word]} {word}' for word in _URGENCY if counts[word])}.")
     if whys := [check for check in listed if check.verdict in ("regression", "inconclusive")]:
-        lines = [f"- {_moved(check)}: {sentence(check.reason.removesuffix('.'))}." for check in whys]
+        lines = [f"- {_moved(check)}: {markdown_text(check.reason.removesuffix('.'))}." for check in whys]
         parts.append("\n".join(["**Why**", "", *lines]))
     if steps := _STEPS.get(result.exit):
         parts.append("\n".join(["**What to do**", "", *(f"- {step}" for step in steps)]))
     if result.notes:
-        parts.append("\n".join(["**Notes**", "", *(f"- {sentence(note)}" for note in result.notes)]))
+        parts.append("\n".join(["**Notes**", "", *(f"- {markdown_text(note)}" for note in result.notes)]))
     parts.append(_explanation(result, listed))
     return "\n\n".join(parts) + "\n"
 
@@ -179,8 +184,8 @@ def _signed(value: float) -> str:
 def _explanation(result: GateResult, listed: Sequence[Check]) -> str:
     text = (
         "Change: run minus baseline on their common samples, in the metric's own units; ↑ higher is better, ↓ lower."
-        f" Interval: {result.level * 100:g} %, from resampling clusters (patients), two made-up ones among them that went"
-        " wholly the one and the other way. A metric passes where the whole interval"
+        f" Interval: {result.level * 100:g} %, from resampling clusters (patients); where fewer than 20 changed, two"
+        " made-up ones among them that went wholly the one and the other way. A metric passes where the whole interval"
         " lies above a loss of the margin, regresses where the whole interval lies below it, and is inconclusive otherwise."
     )
     if any(check.widened for check in listed):
@@ -203,11 +208,3 @@ def code(text: str) -> str:
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", shown)), default=0))
     pad = " " if shown.startswith("`") or shown.endswith("`") else ""
     return f"{fence}{pad}{shown}{pad}{fence}"
-
-
-def sentence(text: str) -> str:
-    """Text as Markdown that shows as it is: no emphasis, lists, links, HTML, mentions of people or issues."""
-    escaped = re.sub(r"([\\`*_\[\]<>&|~!$])", r"\\\1", clean(text).strip())
-    escaped = re.sub(r"^(\d*)([-+=.)])", r"\1\\\2", escaped)
-    escaped = re.sub(r"([@#])", "\\1\N{ZERO WIDTH SPACE}", escaped)
-    return escaped.replace("://", "&#58;//").replace("www.", "www&#46;")

@@ -1,4 +1,4 @@
-"""The numbers behind the gate: margins, the interval of a gain, its verdict, how many more clusters would tell.
+"""The numbers behind the gate: the interval of a gain, its verdict, how many more clusters would tell.
 
 The rule itself stands in :mod:`radbench.gate.check`.
 """
@@ -6,22 +6,19 @@ The rule itself stands in :mod:`radbench.gate.check`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 
 from radbench.caution import FEWEST_OF_CLASS, LEAST_DEFINED
-from radbench.errors import ConfigError, nearest
 from radbench.metrics.base import Metric
 from radbench.statistics import LEVEL, Clusters, Floats, Measure, cluster_sums, interval, point
 
 Verdict = Literal["pass", "regression", "inconclusive", "not gated"]
 Better = Literal["higher", "lower"]
 
-MARGIN = 0.01
 _EQUAL = 1e-12  # of the values: a smaller difference is a matter of summation order
 _MOST_CLUSTERS = 10_000_000  # more is no advice
 _DISCORDANT = 0.1  # of what one cluster can move: a cluster that moves less did not change
@@ -29,69 +26,6 @@ _UNSEEN = 3  # steps of an interval without discordant clusters, at the usual le
 _DRAWN = np.array([math.exp(-1) / math.factorial(times) for times in range(10)])  # Poisson's law of mean 1
 _TIMES = np.arange(-9.0, 10.0)  # one made-up cluster less the other
 _CHANCES = np.convolve(_DRAWN, _DRAWN[::-1]) / _DRAWN.sum() ** 2
-
-
-@dataclass(frozen=True, slots=True)
-class Margins:
-    """How much worse a metric may be, in its own units.
-
-    ``default`` holds for metrics whose values lie within -1 to 1; ``own`` for a ``METRIC`` or ``TASK:METRIC``, the latter
-    first.
-    """
-
-    default: float = MARGIN
-    own: Mapping[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, texts: Sequence[str]) -> Margins:
-        """From ``0.02``, ``METRIC=0.5`` and ``TASK:METRIC=0.5``. Raises :class:`ConfigError`."""
-        default: float | None = None
-        own: dict[str, float] = {}
-        for text in texts:
-            name, _, value = text.rpartition("=")
-            margin = _margin(text, value)
-            if not name and default is not None:
-                raise ConfigError("--margin is given twice for all metrics", remedy="once, and METRIC=VALUE for one")
-            if name in own:
-                raise ConfigError(f"--margin {name} is given twice", remedy="give each once")
-            if name:
-                own[name] = margin
-            else:
-                default = margin
-        return cls(MARGIN if default is None else default, own)
-
-    def __post_init__(self) -> None:
-        for name, value in {"": self.default, **self.own}.items():
-            _margin(f"{name}={value}" if name else str(value), value)
-
-    def of(self, task: str, name: str, metric: Metric) -> float | None:
-        """The margin of a metric, None where it is not gated."""
-        bounds = metric.scale()
-        known = bounds is not None and bounds[0] >= -1 and bounds[1] <= 1
-        return self.own.get(f"{task}:{name}", self.own.get(name, self.default if known else None))
-
-    def check_names(self, tasks: Mapping[str, Sequence[str]]) -> None:
-        """Raise :class:`ConfigError` where a margin names no metric of ``tasks`` (task -> metrics)."""
-        metrics = {m for names in tasks.values() for m in names}
-        known = metrics | {f"{task}:{m}" for task, names in tasks.items() for m in names}
-        for name in self.own:
-            if name not in known:
-                raise ConfigError(
-                    f"--margin {name}=...: no such metric here: {nearest(name, metrics)}",
-                    remedy="METRIC=VALUE or TASK:METRIC=VALUE; radbench report RUN lists them",
-                )
-
-
-def _margin(text: str, value: str | float) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number >= 0):
-        raise ConfigError(
-            f"--margin {text}: expected a number from 0", remedy="--margin 0.01, or --margin METRIC=0.01 for one metric"
-        )
-    return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +73,10 @@ def gain_of(
     value, gains = sign * (own - before), sign * (draws[0] - draws[1])
     low, high, defined = interval(gains, level)
     tolerance = _EQUAL * max(1.0, abs(own), abs(before)) if value == value else _EQUAL
-    flat, step = high - low <= tolerance, _step(run, base, clusters)
-    if defined and (flat or not math.isnan(step)):
+    flat, step = high - low <= tolerance, _one_cluster(run, base, clusters)
+    if not flat:
+        step = _step(run, base, clusters, step)
+    if defined and (flat or step > 0):
         low, high = _with_discordant(gains[~np.isnan(gains)], step, level)
     rerun = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(2) * (noise or 0.0)
     if rerun > 0:
@@ -168,20 +104,17 @@ def _lowest(values: Floats, chances: Floats, share: float) -> float:
     return float(values[order[np.searchsorted(np.cumsum(chances[order]), share - _EQUAL)]])
 
 
-def _step(run: Measure, base: Measure, clusters: Clusters) -> float:
-    """How far a discordant cluster moves the gain: as far as one can where none is seen, from 20 on as those seen do (their
-    root mean square), in between the larger of these and the missing share of the first."""
-    most = _one_cluster(run, base, clusters)
+def _step(run: Measure, base: Measure, clusters: Clusters, most: float) -> float:
+    """What remains of the step ``most`` of a made-up discordant cluster beside those that the answers show: all of it
+    beside none, nothing from 20 on."""
     if not run.metric.additive or math.isnan(most):
         return most
     before = cluster_sums(base.rows, clusters)
     whole = before.sum(axis=0)
     exchanged = run.metric.reduce(whole - before + cluster_sums(run.rows, clusters), run.state)
     moved = np.abs(exchanged - run.metric.reduce(whole[None], run.state))
-    seen = moved[moved > _DISCORDANT * most]
-    if len(seen) == 0:
-        return most
-    return max(float(np.sqrt(np.square(seen).mean())), most * (1 - len(seen) / FEWEST_OF_CLASS))
+    seen = int((moved > _DISCORDANT * most).sum())
+    return most * max(0.0, 1 - (seen / FEWEST_OF_CLASS) ** 2)
 
 
 def _one_cluster(run: Measure, base: Measure, clusters: Clusters) -> float:
@@ -217,7 +150,7 @@ def verdict_of(gain: Gain, margin: float) -> Verdict:
     return "inconclusive"
 
 
-def clusters_needed(gain: Gain, margin: float, clusters: int) -> int | None:
+def more_clusters(gain: Gain, margin: float, clusters: int) -> int | None:
     """About how many more clusters would tell, were the gain as it is now; None where none would or it cannot be said.
 
     Of the squared half-width the part of unseen discordant clusters, three steps, shrinks with the square of the number of

@@ -10,7 +10,7 @@ from radbench.analysis.naming import chosen
 from radbench.analysis.pairing import ScoredRun
 from radbench.errors import ConfigError, DataError
 from radbench.gate.baseline_file import Baseline
-from radbench.gate.rule import Margins
+from radbench.gate.margins import Margins
 from radbench.registry import find_metric
 
 

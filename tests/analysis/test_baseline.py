@@ -24,7 +24,7 @@ from radbench.errors import ConfigError, DataError
 from radbench.gate import baseline_file
 from radbench.gate.baseline import open_baseline, write_baseline
 from radbench.gate.check import check
-from radbench.gate.rule import Margins
+from radbench.gate.margins import Margins
 from radbench.public import public_name
 from radbench.records import Answer
 from radbench.registry import find_metric
