@@ -103,7 +103,10 @@ def _opened(paths: Sequence[Path]) -> tuple[ScoredRun, ...]:
     for path, place in zip(paths, places, strict=True):
         if places.count(place) > 1:
             raise ConfigError(f"{path} is given twice: a run does not differ from itself", remedy="name each run once")
-    return open_runs(paths)
+    runs = open_runs(paths)
+    for run in runs:
+        run.manifest  # noqa: B018 - a bundle, whose ids are keyed, says so here
+    return runs
 
 
 def _chosen_tasks(asked: Sequence[str], shared: Sequence[str], left_out: Mapping[str, str]) -> list[str]:

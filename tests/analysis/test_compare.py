@@ -19,9 +19,10 @@ from radbench.analysis.compare_strata import strata_of
 from radbench.analysis.compare_text import as_markdown, as_text
 from radbench.analysis.pairing import ScoredRun, pair
 from radbench.analysis.subgroups import subgroup_results
+from radbench.bundle.export import export_run
 from radbench.cli import compare as command
 from radbench.cli import work
-from radbench.errors import ConfigError, DataError, RadbenchError
+from radbench.errors import ConfigError, DataError, RadbenchError, ResumeError
 from radbench.records import Answer, Request
 from radbench.registry import find_metric
 from radbench.statfiles import TaskStatistics
@@ -461,6 +462,13 @@ def test_subgroups_of_restricted_data_do_not_enter_markdown(text_task: TaskWrite
 
 
 # --- printing ---
+
+
+def test_a_bundle_is_no_run_to_compare(runs: Runs, tmp_path: Path) -> None:
+    one, other = runs(Skilled(0.9), Skilled(0.5, 1))
+    export_run(one, tmp_path / "bundle", bytes(32))
+    with pytest.raises(ResumeError, match="is a bundle of radbench export, expected a run"):
+        compare([tmp_path / "bundle", other])
 
 
 def test_the_command_prints_text_markdown_or_json(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
