@@ -39,16 +39,16 @@ def one_task(rng: np.random.Generator) -> Paired:
         {str(name): Measure(Three(), (), rng.random((N, 3))) for name in range(METRICS)} for _ in range(MODELS)
     )
     clusters = Clusters(np.arange(N), N, ((0, N),))
-    return Paired(np.arange(N).astype(bytes), clusters, {}, measures, (0,) * MODELS)
+    return Paired(np.arange(N).astype(bytes), clusters, {}, measures, (0,) * MODELS, (0,) * MODELS, False)
 
 
 def compared(paired: Paired, seed: int) -> int:
     """All pairs of every metric, as ``radbench compare`` makes them; how many comparisons they are."""
     draws = paired_draws(paired, RESAMPLES, seed)
-    count = 0
+    count, pairs = 0, MODELS * (MODELS - 1) // 2
     for name in paired.measures[0]:
         values = np.array([point(own[name]) for own in paired.measures])
-        count += len(pairwise(values, np.stack([own[name] for own in draws])).p)
+        count += len(pairwise(values, np.stack([own[name] for own in draws]), clusters=[N] * pairs).p)
     return count
 
 
