@@ -25,6 +25,7 @@ from radbench.registry import find_metric
 from radbench.runner import BATCH, sample_batches
 from radbench.statfiles import save_statistics, stats_file
 from radbench.statistics import Clusters, Estimate, Measure, clusters_of, estimate, macro, pool
+from radbench.strata import Strata, sizes_of
 from radbench.task import Group, Task
 
 log = logging.getLogger("radbench")
@@ -138,7 +139,7 @@ def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
     ids: list[np.ndarray] = []
     clusters: list[np.ndarray] = []
     own_cluster = plan.renderer.draws == 1  # several draws of a sample are one cluster
-    strata, sizes = _Strata(), _Strata()
+    strata, sizes = Strata(), Strata()
     access: set[str] = set()
     classes: Counter[str] = Counter()
     failures: Counter[str] = Counter()
@@ -163,7 +164,7 @@ def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
         own_cluster &= all(s.cluster is None or s.cluster == s.id for s in answered)
         clusters.append(_as_bytes([s.cluster or s.id for s in answered]))
         strata.add([s.strata for s in answered])
-        sizes.add([_sizes(s, t) for s, t in zip(answered, targets, strict=True)])
+        sizes.add([sizes_of(s, t) for s, t in zip(answered, targets, strict=True)])
         access.update(s.access or task.access for s in answered)
     empty = np.array([], "S1")
     return ScoredTask(
@@ -182,16 +183,6 @@ def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
         metrics.failed,
         collapse.warning(),
     )
-
-
-def _sizes(sample: Sample, target: Target) -> dict[str, str]:
-    """RadVLBench's axes of size: words of the question and of the reference, pictures."""
-    found = {"n_images": str(len(sample.images))}
-    if question := sample.slots.get("question"):
-        found["question_length"] = str(len(question.split()))
-    if isinstance(target, Text):
-        found["reference_length"] = str(len(target.first.split()))
-    return found
 
 
 def _is_report(target: Target) -> TypeGuard[Text]:
@@ -240,26 +231,6 @@ def _parse(plan: TaskPlan, answer: Answer, sample: Sample) -> Prediction:
     if answer.failure is not None:
         return Prediction(None, answer.failure)
     return plan.parser(answer, sample, plan.task)
-
-
-class _Strata:
-    """Collects subgroup codes sample by sample."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, dict[str, int]] = {}
-        self._codes: dict[str, list[np.ndarray]] = {}
-        self._n = 0
-
-    def add(self, strata: Sequence[Mapping[str, str]]) -> None:
-        axes = {axis for own in strata for axis in own} | self._values.keys()
-        for axis in axes:
-            values = self._values.setdefault(axis, {})
-            codes = self._codes.setdefault(axis, [np.full(self._n, -1)] if self._n else [])
-            codes.append(np.array([values.setdefault(own[axis], len(values)) if axis in own else -1 for own in strata]))
-        self._n += len(strata)
-
-    def finish(self) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
-        return {a: (tuple(self._values[a]), np.concatenate(self._codes[a])) for a in sorted(self._values)}
 
 
 def summarise(task: ScoredTask, resamples: int, seed: int, level: float) -> dict[str, Any]:

@@ -14,8 +14,7 @@ from radbench.metrics.base import Metric
 from radbench.report import SMALL_SUBGROUP
 from radbench.statistics import Clusters, Floats, Measure
 
-# Simulated, 800 comparisons of equal models at 1,000 resamples: the paired bootstrap calls 10 % of them different at .05
-# with 10 clusters, 17 % with 5, 30 % with 3. Fewer clusters than these are no basis for a test.
+# Resampling so few clusters shows far less spread than there is: equal models would be called different much too often.
 SMALL_CLUSTERS = 10
 
 Bools = NDArray[np.bool_]

@@ -74,6 +74,8 @@ def _formatted(
         raise ConfigError(
             f"unknown format '{form}': {nearest(form, FORMATS)}", remedy=f"one of text, {', '.join(FORMATS)}"
         )
+    if digits is not None and form in ("csv", "json"):
+        raise ConfigError(f"--digits does not go with {form}, which holds all digits", remedy="leave it out")
     if digits is not None and not 0 <= digits <= MOST_DIGITS:
         raise ConfigError(f"--digits is {digits}, expected 0 to {MOST_DIGITS}", remedy="radbench report --help")
     runs = open_runs([Path(path) for path in paths])

@@ -38,7 +38,7 @@ def tables(found: Mapping[str, Any]) -> str:
         for axis, entry in task["axes"].items():
             stated = f", {entry['not_stated']} without a value" if entry["not_stated"] else ""
             heading = f"{name} by {axis}: {task['n']} samples in {task['clusters']} clusters{stated}"
-            lines = [clean(heading), "", _table(found, task, entry), *_worst_lines(found, task, entry)]
+            lines = [clean(heading), "", _table(found, task, entry), *_worst_lines(found, entry)]
             parts.append("\n".join(lines))
     if not any(task["axes"] for task in found["tasks"].values()):
         parts.append("no subgroups: the tasks name no strata")
@@ -70,7 +70,7 @@ def _marks(entry: Mapping[str, Any], task: Mapping[str, Any], clusters: int) -> 
     return ("" if task["clustered"] else "*") + ("~" if clusters < FEWEST_CLUSTERS else "") + own
 
 
-def _worst_lines(found: Mapping[str, Any], task: Mapping[str, Any], axis: Mapping[str, Any]) -> Iterator[str]:
+def _worst_lines(found: Mapping[str, Any], axis: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     for metric, worst in axis["worst"].items():
         if worst is None:

@@ -341,9 +341,10 @@ def test_a_table_goes_to_a_file_whole_or_to_standard_output(
 ) -> None:
     out = tmp_path / "table.txt"
     out.write_text("before")
-    assert run([made], form, str(out), ["exact-match"], ["test/toy"], 2) == 0
+    digits = None if form in ("csv", "json") else 2  # these hold all digits
+    assert run([made], form, str(out), ["exact-match"], ["test/toy"], digits) == 0
     assert capsys.readouterr().out == ""
-    assert run([made], form, "-", ["exact-match"], ["test/toy"], 2) == 0
+    assert run([made], form, "-", ["exact-match"], ["test/toy"], digits) == 0
     assert out.read_text(encoding="utf-8") == capsys.readouterr().out
     assert "exact-match" in out.read_text(encoding="utf-8")
     assert not list(tmp_path.glob(".table*"))
@@ -372,6 +373,7 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
         ({"form": "docx"}, "unknown format 'docx'"),
         ({"form": "md", "digits": 40}, "--digits is 40, expected 0 to 12"),
         ({"digits": 2}, "--digits goes with --format"),
+        ({"form": "csv", "digits": 2}, "--digits does not go with csv"),
         ({"form": "md", "as_json": True}, "--json prints the results.json of one run"),
         ({"form": "md", "metrics": ["exact-mach"]}, "did you mean 'exact-match'"),
         ({"tasks": ["test/toi"]}, "did you mean 'test/toy'"),

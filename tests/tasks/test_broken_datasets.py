@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from miniatures import data_for
+from miniatures.damage import Damage, edited, one
 from miniatures.pictures import dicom, jpg, nifti, png
 from typer.testing import CliRunner
 
@@ -28,7 +29,6 @@ from radbench.progress import progress_for
 from radbench.registry import all_tasks
 
 SECRET = "SECRET-8714"
-Damage = Callable[[Path], None]
 
 
 class Done(NamedTuple):
@@ -147,22 +147,6 @@ def refusing_to_look(request):
 
 
 # --- damages ---
-
-
-def one(root: Path, pattern: str) -> Path:
-    return min(root.rglob(pattern))
-
-
-def edited(pattern: str, old: str, new: str, count: int = 1) -> Damage:
-    """Text replaced in a table; the old text must be there."""
-
-    def damage(root: Path) -> None:
-        path = one(root, pattern)
-        text = path.read_text(encoding="utf-8")
-        assert old in text, f"{old!r} is not in {path.name}"
-        path.write_text(text.replace(old, new, count), encoding="utf-8")
-
-    return damage
 
 
 def written(pattern: str, change: Callable[[bytes], bytes]) -> Damage:

@@ -15,29 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 from miniatures import layouts
+from miniatures.damage import Damage, edited, one
 
 import radbench
 from radbench.errors import OPEN_ACCESS, DataError
 from radbench.registry import all_tasks
 
 SECRET = "SECRET-8714"
-Damage = Callable[[Path], None]
-
-
-def one(root: Path, pattern: str) -> Path:
-    return min(root.rglob(pattern))
-
-
-def edited(pattern: str, old: str, new: str, count: int = 1) -> Damage:
-    """Text replaced in a table; the old text must be there."""
-
-    def damage(root: Path) -> None:
-        path = one(root, pattern)
-        text = path.read_text(encoding="utf-8")
-        assert old in text, f"{old!r} is not in {path.name}"
-        path.write_text(text.replace(old, new, count), encoding="utf-8")
-
-    return damage
 
 
 def line_edited(pattern: str, number: int, change: Callable[[str], str]) -> Damage:
