@@ -33,7 +33,9 @@ def report_command(
     out: Annotated[str | None, typer.Option("--out", "-o", help="with --format: file to write")] = None,
     metrics: Metrics = None,
     tasks: TaskNames = None,
-    digits: Annotated[int | None, typer.Option(help="with --format md, html or latex: digits after the point; default 3")] = None,
+    digits: Annotated[
+        int | None, typer.Option(help="with --format md, html or latex: digits after the point; default 3")
+    ] = None,
     by: By = None,
     subgroups: Annotated[bool, typer.Option("--subgroups", help="each task's own axes, as --by defaults")] = False,
     as_json: Json = False,
