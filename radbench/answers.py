@@ -54,6 +54,8 @@ def encode_answer(request: Request, answer: Answer, images: tuple[str, ...] = ()
         record["usage"] = dict(answer.usage)
     if answer.scores is not None:
         record["scores"] = dict(answer.scores)
+    if answer.reasoning is not None:
+        record["reasoning"] = answer.reasoning
     if images:
         record["images"] = list(images)
     return f'{{"key":"{request.key.hex()}","status":"{status}",{_encode(record)[1:]}\n'
@@ -76,6 +78,7 @@ def decode_answer(line: bytes, folder: Path) -> Answer:
         seconds=record.get("seconds"),
         usage=record.get("usage", {}),
         scores=record.get("scores"),
+        reasoning=record.get("reasoning"),
     )
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from radbench.errors import Exit, Interrupted
 from radbench.folder import MANIFEST, RunFolder, Shard
@@ -20,6 +20,29 @@ from radbench.records import Model
 from radbench.runner import Outcome, Progress, answer_all, sample_batches
 
 log = logging.getLogger("radbench")
+
+
+class Engine(Protocol):
+    """What answers and scores a run's plan. Every engine gives the same results."""
+
+    def answer_all(self, plan: Plan, folder: RunFolder, shard: Shard, progress: Progress) -> Outcome: ...
+
+    def score(self, plan: Plan, folder: RunFolder) -> dict[str, Any]: ...
+
+
+class _Local:
+    """This process."""
+
+    def answer_all(self, plan: Plan, folder: RunFolder, shard: Shard, progress: Progress) -> Outcome:
+        return answer_all(plan, folder, shard, progress)
+
+    def score(self, plan: Plan, folder: RunFolder) -> dict[str, Any]:
+        from radbench.scoring import score
+
+        return score(plan, folder)
+
+
+LOCAL: Engine = _Local()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +88,19 @@ def evaluate(
     level: float = 0.95,
     shard: str | None = None,
     progress: Progress | None = None,
+    allow_restricted_endpoint: str | None = None,
 ) -> Evaluation:
     """Evaluate a model on tasks; going on with the run in ``out`` if there is one.
 
     ``model`` is a spec such as ``knn:k=5``, a ``module:function``, a :class:`radbench.records.Model` or a function of
     one request. ``tasks`` are names, ``suite/*`` patterns or paths of YAML task files. ``data`` is the root that holds a
-    folder a dataset, or ``NAME=PATH`` entries. Raises :class:`radbench.RadbenchError`.
+    folder a dataset, or ``NAME=PATH`` entries. Restricted data go to a server elsewhere only where its base URL is given
+    as ``allow_restricted_endpoint``. Raises :class:`radbench.RadbenchError`.
     """
     names = (tasks,) if isinstance(tasks, str) else tuple(tasks)
     places = (str(data),) if isinstance(data, str | Path) else tuple(str(d) for d in data or ())
     spec = model if isinstance(model, str) else f"python:{getattr(model, '__name__', type(model).__name__)}"
-    config = RunConfig(spec, names, places, seed, limit, draws, resamples, level)
+    config = RunConfig(spec, names, places, seed, limit, draws, resamples, level, allow_restricted_endpoint)
     return run(
         config,
         Path(out) if out else default_folder(config),
@@ -91,27 +116,28 @@ def run(
     shard: Shard,
     progress: Progress,
     model: Model | Callable[..., Any] | None = None,
+    engine: Engine = LOCAL,
 ) -> Evaluation:
     """Ask what has no answer yet, then score if nothing is left to other shards."""
-    from radbench.scoring import score, settled_results
+    from radbench.scoring import settled_results
 
     cache_clear()  # files may have changed since an earlier run of this process
     try:
         plan = make_plan(config.anchored(), model)
         folder = RunFolder(path)
-        folder.claim(plan.manifest(), plan.identity())
+        folder.claim(plan.manifest, plan.identity())
         with _run_log(folder):
             settled = settled_results(folder, plan)
             if settled is not None and not any(p.pictures for p in plan.tasks):
                 return Evaluation(path, settled, Outcome())  # with pictures their keys are looked at: one may be new
             log.info("session of shard %s starts: %s on %s", shard.stem, config.model, ", ".join(config.tasks))
-            outcome = answer_all(plan, folder, shard, progress)
+            outcome = engine.answer_all(plan, folder, shard, progress)
             log.info("asked %d, had %d, failures %s", outcome.asked, outcome.reused, dict(outcome.failures))
             if shard.count > 1 and (waiting := unanswered(plan, folder)):
                 return Evaluation(path, None, outcome, waiting)
             if settled is not None and not outcome.asked:
                 return Evaluation(path, settled, outcome)
-            return Evaluation(path, score(plan, folder), outcome)
+            return Evaluation(path, engine.score(plan, folder), outcome)
     except KeyboardInterrupt:
         if not (path / MANIFEST).exists():
             raise Interrupted("interrupted before anything was asked", remedy="run it again") from None

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -78,11 +78,11 @@ class RunFolder:
                 f"{file}: damaged ({error})", remedy="restore it: it is written once, never changed"
             ) from None
 
-    def claim(self, manifest: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+    def claim(self, manifest: Callable[[], Mapping[str, Any]], identity: Mapping[str, Any]) -> None:
         """Create the folder for this work, or check that it already holds this work.
 
-        ``identity`` is the part of the manifest that must not differ between sessions. Raises :class:`ResumeError`
-        with the difference.
+        ``identity`` is the part of the manifest that must not differ between sessions; the rest is made only where the
+        folder is new. Raises :class:`ResumeError` with the difference.
         """
         file = self.path / MANIFEST
         try:
@@ -109,8 +109,11 @@ class RunFolder:
                 remedy="choose another --out, or use the same arguments, data and model to go on with it",
             ) from None
 
-    def _claim(self, file: Path, manifest: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
-        text = json.dumps({**manifest, "identity": identity}, indent=1, sort_keys=True, default=str)
+    def _claim(self, file: Path, manifest: Callable[[], Mapping[str, Any]], identity: Mapping[str, Any]) -> None:
+        if file.exists():
+            self.check(identity)
+            return
+        text = json.dumps({**manifest(), "identity": identity}, indent=1, sort_keys=True, default=str)
         partial = self.answers / f".manifest.{os.getpid()}"
         try:
             partial.write_text(text + "\n")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from radbench import __version__
 from radbench.dataset import DataLocations, Reader
+from radbench.endpoints import check_endpoint
 from radbench.errors import ConfigError, DataError, nearest
 from radbench.prompting import Renderer, support_of
 from radbench.records import Fitted, Model, Sample, Told
@@ -23,6 +24,7 @@ from radbench.task import Group, Parser, Task
 
 log = logging.getLogger("radbench")
 
+LEAK_PICTURES = 2000
 _RECORDED_PACKAGES = ("numpy", "pillow", "pydicom", "nibabel", "pynrrd", "torch", "transformers")
 
 
@@ -38,6 +40,7 @@ class RunConfig:
     draws: int = 1
     resamples: int = 1000
     level: float = 0.95
+    allow_restricted_endpoint: str | None = None
 
     def __post_init__(self) -> None:
         """Raise :class:`ConfigError` on a number out of range."""
@@ -126,6 +129,27 @@ class Plan:
             "draws": self.config.draws,
         }
 
+    def leakage(self) -> dict[str, dict[str, int]]:
+        """For a model that looks at a support split: what of it is in the test split too, by task; each find is logged.
+
+        A seeded choice of at most :data:`LEAK_PICTURES` distinct pictures a side is compared.
+        """
+        if self.model is None or "examples" not in self.model.capabilities:
+            return {}
+        from radbench.care.leakage import task_leakage
+
+        found: dict[str, dict[str, int]] = {}
+        for plan in self.tasks:
+            leakage = task_leakage(plan.task, plan.reader, LEAK_PICTURES, self.config.seed)
+            for leak in leakage.found if leakage else ():
+                found.setdefault(plan.task.name, {})[leak.kind] = leak.affected
+                shown = f", such as {leak.examples[0]}" if leak.examples else ""
+                log.warning(
+                    "task %s: %s in the support split and the test split: %d of %d samples compared%s",
+                    plan.task.name, leak.kind, leak.affected, leak.compared, shown,
+                )  # fmt: skip
+        return found
+
     def manifest(self) -> dict[str, Any]:
         """Provenance: configuration, versions, machine, the state of the working directory's git repository."""
         from datetime import datetime
@@ -136,6 +160,7 @@ class Plan:
             "config": self.config.as_dict(),
             "access": {p.task.name: p.task.access for p in self.tasks},
             "skipped": dict(self.skipped),
+            "leakage": self.leakage(),
             "python": platform.python_version(),
             "platform": platform.platform(),
             "packages": _package_versions(),
@@ -179,6 +204,7 @@ def make_plan(config: RunConfig, model: Model | Callable[..., Any] | None = None
 def _plan_for_model(opened: Opened, model: Model, fingerprint: Mapping[str, str], config: RunConfig) -> TaskPlan:
     """A task's plan, the model fitted to its support split or told its truth where it asks for that."""
     task, reader, _ = opened
+    check_endpoint(model, task, reader, config.allow_restricted_endpoint)
     digest, held_out = None, False
     if isinstance(model, Fitted):
         support = support_of(task, reader, config.seed)

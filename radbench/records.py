@@ -8,7 +8,7 @@ numpy at module level, so that listing tasks stays cheap.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -230,6 +230,7 @@ class Answer:
     """What came back, as received. ``boxes`` and ``mask`` are set by models that answer in that form.
 
     ``scores`` are a model's probabilities (or log-likelihoods) of the options of a closed set, for ranking metrics.
+    ``reasoning`` is what a reasoning model wrote before its answer: kept, never scored.
     """
 
     text: str | None = None
@@ -239,6 +240,7 @@ class Answer:
     seconds: float | None = None
     usage: Mapping[str, float] = field(default_factory=dict)
     scores: Mapping[str, float] | None = None
+    reasoning: str | None = None
 
 
 Value = Any
@@ -277,6 +279,38 @@ class Fitted(Protocol):
     """A model that learns from a task's support split before it answers (retrieval, majority)."""
 
     def fit(self, task: Task, support: Support) -> None: ...
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """A model whose vision encoder can be asked for embeddings (capability ``embed``)."""
+
+    def embed(self, images: Sequence[Image]) -> np.ndarray:
+        """One embedding a picture, (n, d) float32, not normalised. Raises :class:`radbench.errors.ImageError`."""
+        ...
+
+
+@runtime_checkable
+class Ranks(Protocol):
+    """A model that can say how likely given answers are (capability ``logprobs``)."""
+
+    def loglikelihood(self, requests: Sequence[Request], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
+        """For each request the summed log-probability (natural logarithm) of each of its continuations."""
+        ...
+
+
+@runtime_checkable
+class Shows(Protocol):
+    """A model that can show its prompt as sent, special tokens included and pictures as placeholders."""
+
+    def shown(self, request: Request) -> str: ...
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """A model that sends requests to a server. ``endpoint`` is its base URL; restricted data go to loopback only."""
+
+    endpoint: str
 
 
 @runtime_checkable

@@ -2,7 +2,7 @@
 
 Everything is found through entry points, ours as well as a third party's: ``radbench.tasks`` and ``radbench.groups``
 (iterables of Task or Group), ``radbench.metrics`` (a mapping name -> factory) and ``radbench.models`` (a factory).
-Specs are ``name``, ``name:argument`` and ``name:argument,key=value``.
+Specs are ``name``, ``name:argument`` and ``name:argument,key=value``; a wrapper around a model is ``name(model,key=value)``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import importlib
 import inspect
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
@@ -172,6 +173,8 @@ def find_model(spec: str | Model | Callable[..., Any]) -> Model:
     """A model by spec, a ``module:function``, or what Python code hands over. Raises :class:`ConfigError`."""
     if not isinstance(spec, str):
         return _as_model(spec, getattr(spec, "__name__", type(spec).__name__), "")
+    if wrapper := re.fullmatch(r"([\w-]+)\((.*)\)", spec, re.DOTALL):
+        return _wrapped(*wrapper.groups(), spec)
     name, _, rest = spec.partition(":")
     for entry in _entries("radbench.models"):
         if entry.name == name:
@@ -185,6 +188,39 @@ def find_model(spec: str | Model | Callable[..., Any]) -> Model:
     if name.endswith(".py"):
         remedy = f"give the module without .py: {spec.replace('.py:', ':', 1)}"
     raise ConfigError(f"unknown model '{spec}': {nearest(name, model_names())}", remedy=remedy)
+
+
+def _wrapped(name: str, inside: str, spec: str) -> Model:
+    """A wrapper such as ``rag(hf:ID,dtype=float32,k=5)`` around the model named first in it.
+
+    Options at the end are the wrapper's where it has them; the first one that it lacks, or has been given already, and
+    everything before belong to the model.
+    """
+    factory = next((_load(e) for e in _entries("radbench.models") if e.name == name), None)
+    if not getattr(factory, "wraps", False):
+        wrappers = [e.name for e in _entries("radbench.models") if getattr(_load(e), "wraps", False)]
+        raise ConfigError(f"model '{spec}': '{name}' wraps no model: {nearest(name, wrappers)}", remedy="NAME(MODEL)")
+    own = list(inspect.signature(factory).parameters)[1:]
+    parts, options = _top_level(inside), dict[str, Any]()
+    while len(parts) > 1:
+        key, equals, value = parts[-1].partition("=")
+        if not equals or key.strip() not in own or key.strip() in options:
+            break
+        options[key.strip()] = _literal(value.strip())
+        parts.pop()
+    return construct(factory, f"model '{spec}'", [find_model(",".join(parts).strip())], options)
+
+
+def _top_level(text: str) -> list[str]:
+    """Parts between the commas that stand in no parenthesis."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
 
 
 def _importable(module: str) -> bool:
@@ -226,7 +262,13 @@ def _construct_spec(factory: Callable[..., Any], what: str, rest: str) -> Any:
     """Call a factory with what follows its name; one with ``raw_argument`` takes it as one text (a path, a sentence)."""
     if getattr(factory, "raw_argument", False):
         return construct(factory, what, [rest], {})
+    if getattr(factory, "wraps", False):
+        raise ConfigError(f"{what} wraps another model", remedy="write it as NAME(MODEL), such as blank(knn)")
     _, arguments, options = parse_spec(f":{rest}")
+    if getattr(factory, "hosted", False):
+        from radbench.model_adapters.host import Hosted
+
+        return construct(functools.partial(Hosted, factory), what, arguments, options)
     return construct(factory, what, arguments, options)
 
 

@@ -35,6 +35,10 @@ Data = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="print JSON on standard output, nothing else")]
 RunPath = Annotated[str, typer.Argument(help="a run folder", metavar="RUN")]
 Shard = Annotated[str | None, typer.Option(help="this worker's part, such as 2/8")]
+Engine = Annotated[str, typer.Option(help="local, or ray: workers on the GPUs and machines of a Ray cluster")]
+Workers = Annotated[int | None, typer.Option(min=1, help="ray: model replicas; default one a GPU, or two without")]
+Gpus = Annotated[float | None, typer.Option(min=0, help="ray: GPUs of each worker; default 1 where there are any")]
+Address = Annotated[str | None, typer.Option(help="ray: a running cluster's address, or auto; default this machine")]
 
 
 def guarded(function: Callable[P, int | None]) -> Callable[P, None]:

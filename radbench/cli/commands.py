@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from radbench.cli.base import Data, Json, Model, RunPath, Shard, Tasks, app, guarded
+from radbench.cli.base import Address, Data, Engine, Gpus, Json, Model, RunPath, Shard, Tasks, Workers, app, guarded
 from radbench.errors import ConfigError
 
 
@@ -28,6 +28,16 @@ def run_command(
     resamples: Annotated[int | None, typer.Option(min=1, help="bootstrap resamples")] = None,
     shard: Shard = None,
     like: Annotated[str | None, typer.Option(help="repeat the configuration of an earlier run", metavar="RUN")] = None,
+    shots: Annotated[
+        int | None, typer.Option(min=0, help="examples from the support split before each request")
+    ] = None,
+    engine: Engine = "local",
+    workers: Workers = None,
+    gpus: Gpus = None,
+    address: Address = None,
+    allow_restricted_endpoint: Annotated[
+        str | None, typer.Option(help="the one server elsewhere that may get restricted data; recorded", metavar="URL")
+    ] = None,
     allow_failures: Annotated[
         float, typer.Option(min=0, max=1, help="share of failed answers above which to exit 5")
     ] = 1.0,
@@ -39,19 +49,30 @@ def run_command(
     """Evaluate a model on tasks. Run again with the same arguments to go on with an interrupted run."""
     from radbench.cli import work
 
-    options = work.RunOptions(config, model, tasks, data, out, seed, limit, draws, resamples, like)
+    options = work.RunOptions(
+        config, model, tasks, data, out, seed, limit, draws, resamples, like, shots, allow_restricted_endpoint
+    )
     if dry_run:
         return work.dry_run(options, as_json)
-    return work.run(options, shard, allow_failures, as_json)
+    where = work.EngineOptions(engine, workers, gpus, address)
+    return work.run(options, where, shard, allow_failures, as_json)
 
 
 @app.command("resume")
 @guarded
-def resume_command(path: RunPath, shard: Shard = None, as_json: Json = False) -> int:
+def resume_command(
+    path: RunPath,
+    shard: Shard = None,
+    engine: Engine = "local",
+    workers: Workers = None,
+    gpus: Gpus = None,
+    address: Address = None,
+    as_json: Json = False,
+) -> int:
     """Go on with an interrupted run, from its manifest."""
     from radbench.cli import work
 
-    return work.resume(path, shard, as_json)
+    return work.resume(path, work.EngineOptions(engine, workers, gpus, address), shard, as_json)
 
 
 @app.command("score")

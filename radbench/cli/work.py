@@ -35,6 +35,8 @@ class RunOptions:
     draws: int | None
     resamples: int | None
     like: str | None
+    shots: int | None = None
+    allow_restricted_endpoint: str | None = None
 
     def resolve(self) -> tuple[RunConfig, Path]:
         """The configuration and run folder: a run file or an earlier run first, options over it."""
@@ -60,7 +62,7 @@ class RunOptions:
             )
         given: dict[str, Any] = {
             name: value
-            for name in ("model", "seed", "limit", "draws", "resamples")
+            for name in ("model", "seed", "limit", "draws", "resamples", "allow_restricted_endpoint")
             if (value := getattr(self, name)) is not None
         }
         if self.tasks:
@@ -68,6 +70,8 @@ class RunOptions:
         if self.data:
             given["data"] = tuple(self.data)
         config = replace(base, **given)
+        if self.shots is not None and config.model:
+            config = replace(config, model=f"shots({config.model},k={self.shots},seed={config.seed})")
         if not config.model:
             raise ConfigError("no model given", remedy="radbench run --model NAME --tasks NAME; radbench list models")
         if not config.tasks:
@@ -79,13 +83,37 @@ def _shard(text: str | None) -> Shard:
     return Shard.parse(text) if text else Shard()
 
 
-def run(options: RunOptions, shard: str | None, allow_failures: float, as_json: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """The options that say where a run computes; they change no result."""
+
+    engine: str = "local"
+    workers: int | None = None
+    gpus: float | None = None
+    address: str | None = None
+
+    def engine_of(self, shard: str | None) -> api.Engine:
+        """The engine asked for. Raises :class:`ConfigError`."""
+        if self.engine == "local":
+            if (self.workers, self.gpus, self.address) != (None, None, None):
+                raise ConfigError("--workers, --gpus and --address go with --engine ray", remedy="--engine ray")
+            return api.LOCAL
+        if self.engine != "ray":
+            raise ConfigError(f"engine is '{self.engine}', expected local or ray", remedy="--engine ray")
+        if shard is not None:
+            raise ConfigError("--shard goes with --engine local: Ray makes its own shards", remedy="leave one out")
+        from radbench.ray_engine import ray_engine
+
+        return ray_engine(self.workers, self.gpus, self.address)
+
+
+def run(options: RunOptions, engine: EngineOptions, shard: str | None, allow_failures: float, as_json: bool) -> int:
     config, out = options.resolve()
-    evaluation = api.run(config, out, _shard(shard), progress_for(quiet=as_json))
+    evaluation = api.run(config, out, _shard(shard), progress_for(quiet=as_json), engine=engine.engine_of(shard))
     return _finish(evaluation, allow_failures, as_json)
 
 
-def resume(path: str, shard: str | None, as_json: bool) -> int:
+def resume(path: str, engine: EngineOptions, shard: str | None, as_json: bool) -> int:
     config = RunConfig.from_dict(RunFolder(Path(path)).manifest["config"])
     if config.model.startswith("python:"):
         raise ResumeError(
@@ -93,7 +121,8 @@ def resume(path: str, shard: str | None, as_json: bool) -> int:
             remedy="call radbench.evaluate with the same model and out again",
         )
     try:
-        evaluation = api.run(config, Path(path), _shard(shard), progress_for(quiet=as_json))
+        progress = progress_for(quiet=as_json)
+        evaluation = api.run(config, Path(path), _shard(shard), progress, engine=engine.engine_of(shard))
     except DataError as error:
         raise _moved(error, path, config.data) from None
     return _finish(evaluation, 1.0, as_json)

@@ -157,11 +157,11 @@ def test_what_is_appended_is_on_disk_within_moments(tmp_path: Path) -> None:
 
 def test_the_manifest_is_written_once_and_a_difference_is_shown(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    folder.claim({"created": "now"}, {"seed": 0, "tasks": {"a": {"version": 1}}})
-    folder.claim({"created": "later"}, {"seed": 0, "tasks": {"a": {"version": 1}}})
+    folder.claim(lambda: {"created": "now"}, {"seed": 0, "tasks": {"a": {"version": 1}}})
+    folder.claim(lambda: {"created": "later"}, {"seed": 0, "tasks": {"a": {"version": 1}}})
     assert folder.manifest["created"] == "now"
     with pytest.raises(ResumeError, match=r"tasks\.a\.version: the folder has 1, now 2"):
-        folder.claim({}, {"seed": 0, "tasks": {"a": {"version": 2}}})
+        folder.claim(dict, {"seed": 0, "tasks": {"a": {"version": 2}}})
     assert [p.name for p in folder.path.iterdir() if p.is_file()] == ["manifest.json"]
 
 
