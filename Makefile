@@ -36,7 +36,7 @@ demo: .venv/demo
 	$(BIN)/radbench run --model knn --tasks demo/modality --out runs/demo-knn
 
 test: .venv/dev .venv/nltk_data
-	$(BIN)/python -m pytest --shared=$(SHARED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --shared=$(SHARED) -n 2 --dist loadfile
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -3,6 +3,8 @@
 JSON lines ``{"task", "sample", "text" | "scores" | "boxes" | "mask"}``. Scores: an object of option -> probability. Boxes:
 a list of ``{"label", "box": [x0, y0, x1, y1]}`` or ``[label, x0, y0, x1, y1(, score)]``, in pixels. Mask: the path, relative
 to the file, of a PNG, NIfTI, NRRD or npz (array ``mask``). Answer files of radbench have these fields, so they replay too.
+Result files of lmms-eval, VLMEvalKit and ReXrank are told by their form (:mod:`radbench.model_adapters.imports`) and hold
+the answers of one task.
 """
 
 from __future__ import annotations
@@ -13,13 +15,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from radbench.model_adapters.imports import read_foreign
+
 from radbench.errors import ConfigError, DataError, ImageError
 from radbench.images import load_mask
 from radbench.images.decode import file_sha256
-from radbench.records import Answer, Box, Failure, FailureKind, Image, Mask, Request
+from radbench.records import Answer, Box, Failure, FailureKind, Image, Mask, Request, Sample
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from radbench.task import Task
 
 
 class Replay:
@@ -35,6 +41,23 @@ class Replay:
             raise ConfigError(f"{path}: no such predictions file", remedy="give a JSON-lines file: replay:FILE")
         self._offsets: dict[tuple[str, str, int], int] = {}
         self._asked: set[tuple[str, str, int]] = set()
+        self._matched: dict[str, Answer] = {}  # of another harness: sample id -> answer
+        self._foreign = read_foreign(self._path)
+        if self._foreign is not None:
+            self.tell = self._match  # ids and places of the samples; references only to check that they are the same
+        else:
+            self._read_own()
+
+    def _match(self, task: Task, samples: Iterable[Sample]) -> None:
+        assert self._foreign is not None
+        if self._offsets:
+            raise ConfigError(
+                f"{self._path}: it holds the answers of one task", remedy="score each task's file by itself"
+            )
+        self._matched = self._foreign.matched(samples, task.target)
+        self._offsets = {(task.name, sample, 0): 0 for sample in self._matched}
+
+    def _read_own(self) -> None:
         offset = 0
         with self._path.open("rb") as f:
             for number, line in enumerate(f, 1):
@@ -63,12 +86,16 @@ class Replay:
         return record
 
     def fingerprint(self) -> Mapping[str, str]:
-        return {"adapter": "replay", "name": f"replay:{self._path.name}", "sha256": file_sha256(self._path)[:16]}
+        harness = {"harness": self._foreign.harness} if self._foreign else {}
+        return {
+            "adapter": "replay", "name": f"replay:{self._path.name}", "sha256": file_sha256(self._path)[:16], **harness
+        }  # fmt: skip
 
     @property
     def unused(self) -> list[tuple[str, str]]:
         """(task, sample) of predictions that no task of the run asked for: a wrong id, most often."""
-        return [key[:2] for key in self._offsets if key not in self._asked]
+        strangers = len(self._foreign.rows) - len(self._matched) if self._foreign else 0
+        return [key[:2] for key in self._offsets if key not in self._asked] + [("", "")] * strangers
 
     @property
     def used(self) -> int:
@@ -83,6 +110,9 @@ class Replay:
                     yield request, Answer(failure=Failure("empty", f"no prediction in {self._path.name}"))
                     continue
                 self._asked.add(key)
+                if self._foreign is not None:
+                    yield request, self._matched[request.sample]
+                    continue
                 f.seek(self._offsets[key])
                 yield request, self._answer(json.loads(f.readline()))
 

@@ -23,6 +23,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--shared", default="../shared", help="folder with data/ (default ../shared)")
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of pytest-xdist hands what its tests measured over to the process that prints the tables."""
+    if hasattr(session.config, "workeroutput"):
+        stash = session.config.stash
+        session.config.workeroutput["tables"] = [stash.get(TABLE, []), stash.get(SUITE_ROWS, {})]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    rows, suites = getattr(node, "workeroutput", {}).get("tables", ([], {}))
+    stash = node.config.stash
+    stash.setdefault(TABLE, []).extend(rows)
+    stash.setdefault(SUITE_ROWS, {}).update(suites)
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     skipped = [r for r in terminalreporter.stats.get("skipped", []) if _SKIP in str(r.longrepr)]
     if rows := config.stash.get(TABLE, []):
