@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SHARED ?= ../shared
 
-.PHONY: demo test bench bench-statistics bench-peers lint clean
+.PHONY: demo test test-models bench bench-statistics bench-peers lint clean
 .DELETE_ON_ERROR:
 
 .venv/made:
@@ -37,6 +37,25 @@ demo: .venv/demo
 
 test: .venv/dev .venv/nltk_data
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --shared=$(SHARED) -n 2 --dist loadfile
+
+# What no extra can bring: torchvision's CUDA build (the processors of Qwen-VL and InternVL import it) and open-flamingo,
+# which pins torch 2.0.1. They lie apart, since other packages fail where they find such a torchvision.
+build/no-deps/made: .venv/made
+	rm -rf build/no-deps
+	$(PIP) install -q --no-deps --target build/no-deps torchvision==0.28.0 open-flamingo==2.0.1 einops==0.8.2 einops-exts==0.0.4
+	touch $@
+
+# The second line of transformers.
+.venv-tf5/made: pyproject.toml .venv/made
+	$(PYTHON) -m venv .venv-tf5
+	.venv-tf5/bin/python -m pip --disable-pip-version-check install -q torch==2.13.0 transformers==5.23.0 -e '.[demo,models,api]' \
+	  pytest pytest-timeout pytest-xdist hypothesis fastapi uvicorn
+	touch $@
+
+# Tiny real models of every family on both lines of transformers, and open-flamingo.
+test-models: .venv/dev .venv-tf5/made build/no-deps/made
+	OMP_NUM_THREADS=1 PYTHONPATH=build/no-deps $(BIN)/python -m pytest --shared=$(SHARED) -n 2 --dist loadfile $(MODEL_TESTS)
+	OMP_NUM_THREADS=1 PYTHONPATH=build/no-deps .venv-tf5/bin/python -m pytest --shared=$(SHARED) -n 2 --dist loadfile $(MODEL_TESTS)
 
 lint: .venv/dev
 	$(BIN)/ruff check .
@@ -73,4 +92,4 @@ bench-peers: .venv-peers/made
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peers build runs *.egg-info
+	rm -rf .venv .venv-peers .venv-tf5 build runs *.egg-info

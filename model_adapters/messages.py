@@ -114,9 +114,9 @@ def split_reasoning(text: str) -> tuple[str, str | None]:
     """
     thoughts = [m.group(2) for m in _THOUGHT.finditer(text)]
     rest = _THOUGHT.sub("", text)
-    if end := _CLOSE.search(rest):
-        thoughts.insert(0, rest[: end.start()])
-        rest = rest[end.end() :]
+    if ends := list(_CLOSE.finditer(rest)):
+        thoughts.insert(0, _CLOSE.sub("", rest[: ends[-1].start()]))
+        rest = rest[ends[-1].end() :]
     if start := _OPEN.search(rest):
         thoughts.append(rest[start.end() :])
         rest = rest[: start.start()]

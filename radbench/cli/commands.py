@@ -152,18 +152,21 @@ def doctor_command(data: Data = None, as_json: Json = False) -> int:
 @app.command("fetch")
 @guarded
 def fetch_command(
-    what: Annotated[str, typer.Argument(help="weights, umls or nltk")],
-    names: Annotated[list[str] | None, typer.Argument(help="of weights: which; without, they are listed")] = None,
+    what: Annotated[str, typer.Argument(help="weights, umls, nltk or model")],
+    names: Annotated[
+        list[str] | None, typer.Argument(help="weights: which, without they are listed; model: its id on the hub")
+    ] = None,
     out: Annotated[
         str, typer.Option("--out", "-o", help="folder; default below ~/.cache/radbench, ~/nltk_data for nltk")
     ] = "",
     mrconso: Annotated[str | None, typer.Option(help="umls: MRCONSO.RRF of your licensed release")] = None,
     mrsty: Annotated[str | None, typer.Option(help="umls: MRSTY.RRF of the same release")] = None,
+    revision: Annotated[str | None, typer.Option(help="model: branch, tag or commit")] = None,
 ) -> int:
-    """Bring what a metric needs: checkpoints, a dictionary from your UMLS release, NLTK's data."""
+    """Bring what is needed: metrics' checkpoints, a dictionary from your UMLS release, NLTK's data, a model of the hub."""
     from radbench.cli import fetch
 
-    return fetch.run(what, names or [], out, mrconso, mrsty)
+    return fetch.run(what, names or [], out, mrconso, mrsty, revision)
 
 
 @app.command("init")

@@ -9,10 +9,18 @@ from radbench.errors import ConfigError, nearest
 NLTK_DATA = {"punkt_tab": "tokenizers/punkt_tab", "wordnet": "corpora/wordnet"}
 
 
-def run(what: str, names: list[str], out: str, mrconso: str | None, mrsty: str | None) -> int:
-    kinds = ("weights", "umls", "nltk")
+def run(
+    what: str, names: list[str], out: str, mrconso: str | None, mrsty: str | None, revision: str | None = None
+) -> int:
+    kinds = ("weights", "umls", "nltk", "model")
     if what not in kinds:
-        raise ConfigError(f"cannot fetch '{what}': {nearest(what, kinds)}", remedy="radbench fetch weights|umls|nltk")
+        raise ConfigError(
+            f"cannot fetch '{what}': {nearest(what, kinds)}", remedy="radbench fetch weights|umls|nltk|model"
+        )
+    if revision is not None and what != "model":
+        raise ConfigError("--revision goes with model", remedy="radbench fetch model ID --revision REVISION")
+    if what == "model":
+        return _model(names, revision)
     if what != "weights" and names:
         raise ConfigError(f"'{what}' takes no names, got {', '.join(names)}", remedy=f"radbench fetch {what} --help")
     if what != "umls" and (mrconso or mrsty):
@@ -22,6 +30,14 @@ def run(what: str, names: list[str], out: str, mrconso: str | None, mrsty: str |
     if what == "umls":
         return _umls(mrconso, mrsty, out)
     return _weights(names, out) if what == "weights" else _nltk(out)
+
+
+def _model(names: list[str], revision: str | None) -> int:
+    if len(names) != 1:
+        raise ConfigError("name one model of the Hugging Face hub", remedy="radbench fetch model google/medgemma-4b-it")
+    from radbench.cli.fetch_model import fetch_model
+
+    return fetch_model(names[0], revision)
 
 
 def _weights(names: list[str], out: str) -> int:
