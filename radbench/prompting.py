@@ -160,11 +160,12 @@ def retrieved(task: Task, neighbours: Iterable[Sample]) -> str:
     annotations, question = [], ""
     for sample in neighbours:
         target = sample.targets[task.target]
-        annotations.append(", ".join(target.names) if isinstance(target, Labels) else target.first)  # type: ignore[union-attr]
+        said = ", ".join(target.names) or "none" if isinstance(target, Labels) else target.first  # type: ignore[union-attr]
+        annotations.append(said)
         question = question or str(sample.slots.get("question", ""))
     # One pass: an annotation may hold braces of its own.
-    said = {"{retrieved}": ", ".join(annotations), "{question}": question}
-    return re.sub(r"\{(?:retrieved|question)\}", lambda slot: said[slot.group()], task.retrieval)
+    words = {"{retrieved}": ", ".join(annotations), "{question}": question}
+    return re.sub(r"\{(?:retrieved|question)\}", lambda slot: words[slot.group()], task.retrieval)
 
 
 def support_of(task: Task, reader: Reader, seed: int) -> Support:

@@ -174,7 +174,7 @@ def find_model(spec: str | Model | Callable[..., Any]) -> Model:
     if not isinstance(spec, str):
         return _as_model(spec, getattr(spec, "__name__", type(spec).__name__), "")
     if wrapper := re.fullmatch(r"([\w-]+)\((.*)\)", spec, re.DOTALL):
-        return _wrapped(*wrapper.groups(), spec)
+        return _wrapped(wrapper[1], wrapper[2], spec)
     name, _, rest = spec.partition(":")
     for entry in _entries("radbench.models"):
         if entry.name == name:
@@ -197,8 +197,8 @@ def _wrapped(name: str, inside: str, spec: str) -> Model:
     everything before belong to the model.
     """
     factory = next((_load(e) for e in _entries("radbench.models") if e.name == name), None)
-    if not getattr(factory, "wraps", False):
-        wrappers = [e.name for e in _entries("radbench.models") if getattr(_load(e), "wraps", False)]
+    if factory is None or not getattr(factory, "wraps", False):
+        wrappers = [e.name for e in _entries("radbench.models") if _wraps(e)]
         raise ConfigError(f"model '{spec}': '{name}' wraps no model: {nearest(name, wrappers)}", remedy="NAME(MODEL)")
     own = list(inspect.signature(factory).parameters)[1:]
     parts, options = _top_level(inside), dict[str, Any]()
@@ -211,11 +211,18 @@ def _wrapped(name: str, inside: str, spec: str) -> Model:
     return construct(factory, f"model '{spec}'", [find_model(",".join(parts).strip())], options)
 
 
+def _wraps(entry: EntryPoint) -> bool:
+    try:
+        return bool(getattr(_load(entry), "wraps", False))
+    except ConfigError:  # a broken plug-in is no reason to hide what was wrong with the spec
+        return False
+
+
 def _top_level(text: str) -> list[str]:
     """Parts between the commas that stand in no parenthesis."""
     parts, depth = [""], 0
     for letter in text:
-        depth += (letter == "(") - (letter == ")")
+        depth = max(depth + (letter == "(") - (letter == ")"), 0)
         if letter == "," and not depth:
             parts.append("")
         else:
@@ -273,11 +280,14 @@ def _construct_spec(factory: Callable[..., Any], what: str, rest: str) -> Any:
 
 
 def parse_spec(spec: str) -> tuple[str, list[Any], dict[str, Any]]:
-    """``name:a,k=v`` to name, arguments and options; values are Python literals where they parse, else text."""
+    """``name:a,k=v`` to name, arguments and options; values are Python literals where they parse, else text.
+
+    A value with commas stands in parentheses, such as the spec of another model.
+    """
     name, _, rest = spec.partition(":")
     arguments: list[Any] = []
     options: dict[str, Any] = {}
-    for part in filter(None, rest.split(",")):
+    for part in filter(None, _top_level(rest)):
         key, equals, value = part.partition("=")
         if equals and key.isidentifier():
             options[key] = _literal(value)

@@ -2,7 +2,8 @@
 
 Scores as MultiMedEval computes them. A retrieval-augmented row is its base row with a support split and the words in which
 retrieved examples are told. Its setting "voting" is the model ``knn:k=5`` (labels) or ``knn:k=1`` (answers, reports),
-"without RAG" any model as it is; "with RAG" needs a model that retrieves, which this version does not wrap yet.
+"without RAG" any model as it is; "with RAG" is ``rag(MODEL)``, with the model's own vision encoder, or
+``rag(MODEL,embed=pixels)`` where it has none.
 """
 
 from __future__ import annotations

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from radbench.cli import commands, data_commands, result_commands
+from radbench.cli import commands, data_commands, model_commands, result_commands
 from radbench.cli.base import app
 
-__all__ = ["app", "commands", "data_commands", "result_commands", "run_cli"]
+__all__ = ["app", "commands", "data_commands", "model_commands", "result_commands", "run_cli"]
 
 
 def _version(value: bool) -> None:
