@@ -15,10 +15,10 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from radbench.model_adapters import worker
-from radbench.model_adapters.hosted_code import Code, anchored
+from radbench.model_adapters.hosting import worker
+from radbench.model_adapters.hosting.code import Code, anchored
 from radbench.model_adapters.messages import MultiImage, Pictures
-from radbench.model_adapters.wire import Lost, WorkerProcess, answer_of, error_text, fields_of, turns_of
+from radbench.model_adapters.hosting.wire import Lost, WorkerProcess, answer_of, error_text, fields_of, turns_of
 
 from radbench.errors import ConfigError, ImageError, ModelError
 from radbench.records import Answer, Failure, Request
@@ -65,7 +65,7 @@ class Hosted:
         names = [*code.signature.parameters, *("" for _ in arguments)]
         self._arguments = [anchored(name, a) for name, a in zip(names, arguments, strict=False)]
         self._options = {k: anchored(k, v) for k, v in (options | theirs).items()}
-        self._bound = code.bound(self._arguments, self._options, ", ".join(f"{k}={v}" for k, v in _DEFAULTS.items()))
+        self._bound = code.bound(self._arguments, self._options, HOSTED_OPTIONS)
         self._loaded: Any = None
         self._printed: Mapping[str, str] | None = None
         self._told: set[str] = set()  # types of errors whose place is in the log
@@ -202,6 +202,7 @@ class Worker(Hosted):
     """
 
     capabilities = frozenset({"text", "boxes", "mask2d", "mask3d", "multi_image", "volumes"})
+    has_paths = True
 
     def __init__(
         self, target: str, *arguments: object, python: str | None = None, checkout: str | None = None, **options: Any
@@ -218,6 +219,7 @@ class Worker(Hosted):
 
 
 _DEFAULTS = {name: p.default for name, p in inspect.signature(Hosted).parameters.items() if p.kind is p.KEYWORD_ONLY}
+HOSTED_OPTIONS = ", ".join(f"{name}={value}" for name, value in _DEFAULTS.items())
 
 
 def _interpreter(python: str) -> str:

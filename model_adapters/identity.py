@@ -14,7 +14,7 @@ _SAMPLE = 1 << 20  # of a larger one this much at its beginning, middle and end
 def of_path(path: str | Path) -> str:
     """16 hex digits for a file or folder: names, sizes and contents, of large files a sample of the contents.
 
-    Hidden entries and compiled Python files are left out; where a folder lies does not count. Raises OSError.
+    Hidden entries, compiled Python files and what is no file are left out; where a folder lies does not count. Raises OSError.
     """
     root = Path(path)
     digest = sha256()
@@ -31,7 +31,7 @@ def _files(root: Path) -> list[Path]:
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__pycache__")
         found += [Path(folder, n) for n in names if not n.startswith(".") and not n.endswith(".pyc")]
-    return found
+    return [file for file in found if file.is_file()]
 
 
 def _blocks(file: Path) -> Iterator[bytes]:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from radbench.model_adapters.baselines import resample_nearest, scale_box, target_answer, target_text, usable
-from radbench.model_adapters.embedding import Embedder, Pixels, embedded, embedder, is_flat, pixels
-from radbench.model_adapters.retrieval import TIE, alike, index_of
+from radbench.model_adapters.pool.embedding import Embedder, Pixels, embedded, embedder, is_flat, pixels
+from radbench.model_adapters.pool.index import TIE, alike, index_of
 
 from radbench.errors import ConfigError, ImageError, shown
 from radbench.images import warm

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from radbench.model_adapters.embedding import Embedder, embedded, embedder, is_flat
-from radbench.model_adapters.retrieval import TIE, alike, index_of
-from radbench.model_adapters.twins import Twins
+from radbench.model_adapters.pool.embedding import Embedder, embedded, embedder, is_flat
+from radbench.model_adapters.pool.index import TIE, alike, index_of
+from radbench.model_adapters.pool.twins import Twins
 from radbench.model_adapters.wrapping import Wrapper, asked_images, check_one_of, check_whole, question
 
 from radbench.errors import ConfigError, ImageError

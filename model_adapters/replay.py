@@ -34,6 +34,7 @@ class Replay:
     capabilities = frozenset({"text", "boxes", "mask2d", "mask3d", "multi_image", "volumes", "by_sample", "blind"})
 
     raw_argument = True
+    has_paths = True
 
     def __init__(self, path: str) -> None:
         self._path = Path(path).expanduser()

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal
 
 from radbench.model_adapters.baselines import scale_box, target_text
-from radbench.model_adapters.twins import Twins
+from radbench.model_adapters.pool.twins import Twins
 from radbench.model_adapters.wrapping import Wrapper, check_one_of, check_whole, question
 
 from radbench.errors import ConfigError
@@ -27,7 +27,7 @@ class Shots(Wrapper):
 
     Drawn by a hash of ``seed``, task and sample, so that every model, shard and resumed run gets the same; with
     ``draw=task`` all samples get the same. Never of the asked sample's own cluster where the pool is the evaluated split,
-    and none that shows the asked picture or nearly the same one (:class:`~radbench.model_adapters.twins.Twins`):
+    and none that shows the asked picture or nearly the same one (:class:`~radbench.model_adapters.pool.twins.Twins`):
     such are passed over, or with ``near_duplicates=keep`` kept, and counted in the log. ``balance=True`` takes the labels
     of a closed set in turn. ``k=0`` asks as the model itself does. Masks have no text form: :class:`ConfigError`.
     """

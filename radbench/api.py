@@ -23,11 +23,16 @@ log = logging.getLogger("radbench")
 
 
 class Engine(Protocol):
-    """What answers and scores a run's plan. Every engine gives the same results."""
+    """What answers and scores a run's plan. Every engine gives the same results.
+
+    Raises :class:`RadbenchError`. An engine opens what it needs by itself; ``close`` gives it back and may come twice.
+    """
 
     def answer_all(self, plan: Plan, folder: RunFolder, shard: Shard, progress: Progress) -> Outcome: ...
 
     def score(self, plan: Plan, folder: RunFolder) -> dict[str, Any]: ...
+
+    def close(self) -> None: ...
 
 
 class _Local:
@@ -40,6 +45,9 @@ class _Local:
         from radbench.scoring import score
 
         return score(plan, folder)
+
+    def close(self) -> None:
+        pass
 
 
 LOCAL: Engine = _Local()
@@ -89,13 +97,15 @@ def evaluate(
     shard: str | None = None,
     progress: Progress | None = None,
     allow_restricted_endpoint: str | None = None,
+    engine: Engine = LOCAL,
 ) -> Evaluation:
     """Evaluate a model on tasks; going on with the run in ``out`` if there is one.
 
     ``model`` is a spec such as ``knn:k=5``, a ``module:function``, a :class:`radbench.records.Model` or a function of
     one request. ``tasks`` are names, ``suite/*`` patterns or paths of YAML task files. ``data`` is the root that holds a
     folder a dataset, or ``NAME=PATH`` entries. Restricted data go to a server elsewhere only where its base URL is given
-    as ``allow_restricted_endpoint``. Raises :class:`radbench.RadbenchError`.
+    as ``allow_restricted_endpoint``. ``engine`` is where to compute: this process, or ``radbench.ray_engine.ray_engine()``.
+    Raises :class:`radbench.RadbenchError`.
     """
     names = (tasks,) if isinstance(tasks, str) else tuple(tasks)
     places = (str(data),) if isinstance(data, str | Path) else tuple(str(d) for d in data or ())
@@ -107,6 +117,7 @@ def evaluate(
         Shard.parse(shard) if shard else Shard(),
         progress or Silent(),
         None if isinstance(model, str) else model,
+        engine,
     )
 
 
@@ -126,7 +137,7 @@ def run(
         plan = make_plan(config.anchored(), model)
         folder = RunFolder(path)
         folder.claim(plan.manifest, plan.identity())
-        with _run_log(folder):
+        with run_log(folder):
             settled = settled_results(folder, plan)
             if settled is not None and not any(p.pictures for p in plan.tasks):
                 return Evaluation(path, settled, Outcome())  # with pictures their keys are looked at: one may be new
@@ -142,6 +153,8 @@ def run(
         if not (path / MANIFEST).exists():
             raise Interrupted("interrupted before anything was asked", remedy="run it again") from None
         raise Interrupted(f"interrupted; what was answered is in {path}", remedy=f"radbench resume {path}") from None
+    finally:
+        engine.close()
 
 
 def unanswered(plan: Plan, folder: RunFolder) -> int:
@@ -167,7 +180,7 @@ def default_folder(config: RunConfig) -> Path:
 
 
 @contextmanager
-def _run_log(folder: RunFolder) -> Iterator[None]:
+def run_log(folder: RunFolder) -> Iterator[None]:
     """Everything logged during a session also goes to ``run.log``."""
     handler = logging.FileHandler(folder.path / "run.log", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

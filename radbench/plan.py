@@ -19,13 +19,25 @@ from radbench.endpoints import check_endpoint
 from radbench.errors import ConfigError, DataError, nearest
 from radbench.prompting import Renderer, support_of
 from radbench.records import Fitted, Model, Sample, Told
-from radbench.registry import all_groups, all_tasks, find_metric, find_model, find_tasks, is_pattern
+from radbench.registry import all_groups, all_tasks, anchored_model, find_metric, find_model, find_tasks, is_pattern
 from radbench.task import Group, Parser, Task
 
 log = logging.getLogger("radbench")
 
 LEAK_PICTURES = 2000
-_RECORDED_PACKAGES = ("numpy", "pillow", "pydicom", "nibabel", "pynrrd", "torch", "transformers")
+_RECORDED_PACKAGES = (
+    "numpy",
+    "pillow",
+    "pydicom",
+    "nibabel",
+    "pynrrd",
+    "torch",
+    "torchvision",
+    "transformers",
+    "accelerate",
+    "peft",
+    "vllm",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +66,11 @@ class RunConfig:
             raise ConfigError(f"level is {self.level!r}, expected a number between 0 and 1, such as 0.95")
 
     def anchored(self) -> RunConfig:
-        """With absolute paths of data and task files, so that a run goes on from any working directory."""
+        """With absolute paths of model, data and task files, so that a run goes on from any working directory."""
         tasks = tuple(str(Path(t).resolve()) if t.endswith((".yaml", ".yml")) else t for t in self.tasks)
-        name, _, path = self.model.partition(":")
-        model = f"replay:{Path(path).expanduser().resolve()}" if name == "replay" else self.model
-        return replace(self, model=model, tasks=tasks, data=tuple(DataLocations.parse(self.data).as_options()))
+        return replace(
+            self, model=anchored_model(self.model), tasks=tasks, data=tuple(DataLocations.parse(self.data).as_options())
+        )
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from radbench.errors import ConfigError, RadbenchError, nearest
 
@@ -218,6 +218,30 @@ def _wraps(entry: EntryPoint) -> bool:
         return False
 
 
+def anchored_model(spec: str) -> str:
+    """A model's spec with absolute paths, where the model reads files (``has_paths``) and a relative one is there."""
+    if wrapper := re.fullmatch(r"([\w-]+)\((.*)\)", spec, re.DOTALL):
+        first, *rest = _top_level(wrapper[2])
+        return f"{wrapper[1]}({','.join([anchored_model(first), *map(_anchored, rest)])})"
+    name, colon, rest = spec.partition(":")
+    factory = next((_load(e) for e in _entries("radbench.models") if e.name == name), None)
+    if getattr(factory, "raw_argument", False):
+        return f"{name}:{_anchored(rest)}" if getattr(factory, "has_paths", False) else spec
+    if not (getattr(factory, "has_paths", False) or getattr(factory, "hosted", False)):
+        return spec
+    return name + colon + ",".join(map(_anchored, _top_level(rest)))
+
+
+def _anchored(part: str) -> str:
+    """``value`` or ``key=value`` with the path made absolute where there is one."""
+    key, equals, value = part.partition("=") if re.match(r"\w+=", part) else ("", "", part)
+    file, colon, name = value.rpartition(":")  # FILE.py:Class of a worker
+    for path, behind in ((value, ""), (file, colon + name)):
+        if path and os.path.exists(found := os.path.abspath(os.path.expanduser(path))):
+            return f"{key}{equals}{found}{behind}"
+    return part
+
+
 def _top_level(text: str) -> list[str]:
     """Parts between the commas that stand in no parenthesis."""
     parts, depth = [""], 0
@@ -275,7 +299,7 @@ def _construct_spec(factory: Callable[..., Any], what: str, rest: str) -> Any:
     if getattr(factory, "hosted", False):
         from radbench.model_adapters.host import Hosted
 
-        return construct(functools.partial(Hosted, factory), what, arguments, options)
+        return construct(functools.partial(Hosted, cast(type, factory)), what, arguments, options)
     return construct(factory, what, arguments, options)
 
 

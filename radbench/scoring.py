@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard, get_args
 
@@ -23,7 +23,7 @@ from radbench.plan import Plan, TaskPlan
 from radbench.records import Access, Answer, Labels, Mask, Prediction, Sample, Target, Text
 from radbench.registry import find_metric
 from radbench.runner import BATCH, sample_batches
-from radbench.statfiles import save_statistics, stats_file
+from radbench.statfiles import load_statistics, save_statistics, stats_file
 from radbench.statistics import Clusters, Estimate, Measure, clusters_of, estimate, macro, pool
 from radbench.strata import Strata, sizes_of
 from radbench.task import Group, Task
@@ -37,33 +37,17 @@ SUBGROUP_VALUES = 60  # an axis with more values than this is a listing, not a s
 
 
 @dataclass(frozen=True, slots=True)
-class ScoredTask:
-    """The statistics of one task: what ``stats/<task>/`` holds."""
+class Measured:
+    """The rows of one task's samples: what a group needs of its members."""
 
     plan: TaskPlan
     ids: np.ndarray  # (n,) bytes
     clusters: np.ndarray | None  # (n,) bytes, None where every sample stands alone
-    strata: Mapping[str, tuple[tuple[str, ...], np.ndarray]]  # axis -> values, (n,) codes, -1 where absent
-    sizes: Mapping[str, tuple[tuple[str, ...], np.ndarray]]  # axes every sample has: how long, how many pictures
-    access: str
-    classes: Mapping[str, int]
-    failures: Counter[str]
-    unanswered: int
-    unscorable: int  # samples whose own reference cannot be read
     metrics: tuple[ScoredMetric, ...]
-    unavailable: Mapping[str, str]  # metric -> what it lacks and the command that brings it
-    broken: Mapping[str, str]  # metric -> how it failed on these data
-    collapse: str | None  # what suggests that the model writes one template
 
     @property
     def n(self) -> int:
         return len(self.ids)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every sample is answered and every metric that could be computed was."""
-        settled = self.unanswered == 0 and self.unscorable == 0 and not any(self.failures[kind] for kind in RETRIED)
-        return settled and not self.broken
 
     def resampling(self) -> Clusters:
         if self.clusters is None:
@@ -71,27 +55,87 @@ class ScoredTask:
         return clusters_of(self.clusters)
 
 
-def score(plan: Plan, folder: RunFolder) -> dict[str, Any]:
-    """Score every task, write ``stats/`` and ``results.json``, return the results."""
-    tasks: dict[str, Any] = {}
-    scored: dict[str, ScoredTask] = {}
-    unreadable: dict[str, str] = {}
-    complete = True
+@dataclass(frozen=True, slots=True)
+class ScoredTask(Measured):
+    """The statistics of one task: what ``stats/<task>/`` holds."""
+
+    strata: Mapping[str, tuple[tuple[str, ...], np.ndarray]]  # axis -> values, (n,) codes, -1 where absent
+    sizes: Mapping[str, tuple[tuple[str, ...], np.ndarray]]  # axes every sample has: how long, how many pictures
+    access: str
+    classes: Mapping[str, int]
+    failures: Counter[str]
+    unanswered: int
+    unscorable: int  # samples whose own reference cannot be read
+    unavailable: Mapping[str, str]  # metric -> what it lacks and the command that brings it
+    broken: Mapping[str, str]  # metric -> how it failed on these data
+    collapse: str | None  # what suggests that the model writes one template
+
+    @property
+    def complete(self) -> bool:
+        """Whether every sample is answered and every metric that could be computed was."""
+        settled = self.unanswered == 0 and self.unscorable == 0 and not any(self.failures[kind] for kind in RETRIED)
+        return settled and not self.broken
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """A scored task: its entry in ``results.json``, whether nothing is missing, and its rows for its groups."""
+
+    entry: dict[str, Any]
+    complete: bool
+    rows: Callable[[], Measured]  # only groups ask for them: they may lie on disk
+
+
+TaskResults = Callable[[Plan, RunFolder], Iterable[TaskResult | DataError]]
+
+
+def results_here(plan: Plan, folder: RunFolder) -> Iterator[TaskResult | DataError]:
+    """Each task of the plan scored in this process, in order; an error where its data cannot be read."""
     with AnswerIndex(folder) as index:
         for task_plan in plan.tasks:
             try:
-                task = score_task(task_plan, index)
+                yield scored_result(plan, task_plan, folder, index)
             except DataError as error:
-                if len(plan.tasks) == 1:
-                    raise
-                unreadable[task_plan.task.name] = str(error)
-                complete = False
-                continue
-            _save(folder, task)
-            tasks[task_plan.task.name] = summarise(task, plan.config.resamples, plan.config.seed, plan.config.level)
-            complete &= task.complete
-            if plan.groups:
-                scored[task_plan.task.name] = task
+                yield error
+
+
+def scored_result(plan: Plan, task_plan: TaskPlan, folder: RunFolder, index: AnswerIndex) -> TaskResult:
+    """Score one task and write its ``stats/``. Raises :class:`DataError` where its data cannot be read."""
+    task = score_task(task_plan, index)
+    _save(folder, task)
+    entry = summarise(task, plan.config.resamples, plan.config.seed, plan.config.level)
+    return TaskResult(entry, task.complete, lambda: task)
+
+
+def measured_again(plan: TaskPlan, folder: RunFolder, metrics: Sequence[str]) -> Measured:
+    """The rows of a task that another process scored, read from its ``stats/``."""
+    found = load_statistics(folder, plan.task.name, metrics)
+    alone = plan.renderer.draws == 1 and np.array_equal(found.ids, found.clusters)
+    scored = tuple(ScoredMetric(name, find_metric(name), m.state, m.rows) for name, m in found.measures.items())
+    return Measured(plan, found.ids, None if alone else found.clusters, scored)
+
+
+def score(plan: Plan, folder: RunFolder, task_results: TaskResults = results_here) -> dict[str, Any]:
+    """Score every task, write ``stats/`` and ``results.json``, return the results.
+
+    ``task_results`` scores the plan's tasks, here or elsewhere, and gives them in the plan's order.
+    """
+    tasks: dict[str, Any] = {}
+    rows: dict[str, Callable[[], Measured]] = {}
+    unreadable: dict[str, str] = {}
+    complete = True
+    for task_plan, result in zip(plan.tasks, task_results(plan, folder), strict=True):
+        name = task_plan.task.name
+        if isinstance(result, DataError):
+            if len(plan.tasks) == 1:
+                raise result
+            unreadable[name] = str(result)
+            complete = False
+            continue
+        tasks[name] = result.entry
+        complete &= result.complete
+        if any(name in g.members for g in plan.groups):
+            rows[name] = result.rows
     results = {
         "radbench": __version__,
         "model": dict(plan.model_fingerprint),
@@ -103,7 +147,7 @@ def score(plan: Plan, folder: RunFolder) -> dict[str, Any]:
         "skipped": dict(plan.skipped),
         "unreadable": unreadable,
         "tasks": tasks,
-        "groups": {g.name: _group(g, scored, plan) for g in plan.groups if scored.keys() >= set(g.members)},
+        "groups": {g.name: _group(g, rows, plan) for g in plan.groups if rows.keys() >= set(g.members)},
     }
     results = rounded(results)
     _warn_of_lost_values(folder, tasks)
@@ -171,6 +215,7 @@ def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
         plan,
         np.concatenate(ids) if ids else empty,
         None if own_cluster else np.concatenate(clusters),
+        metrics.finish(),
         strata.finish(),
         sizes.finish(),
         max(access, key=STRICTER.index, default=task.access),
@@ -178,7 +223,6 @@ def score_task(plan: TaskPlan, index: AnswerIndex) -> ScoredTask:
         failures,
         unanswered,
         unscorable,
-        metrics.finish(),
         metrics.unavailable,
         metrics.failed,
         collapse.warning(),
@@ -290,8 +334,8 @@ def as_entry(e: Estimate) -> dict[str, Any]:
     return entry if e.method == "percentile" else {**entry, "method": e.method}
 
 
-def _group(group: Group, tasks: Mapping[str, ScoredTask], plan: Plan) -> dict[str, Any]:
-    members = [tasks[name] for name in group.members]
+def _group(group: Group, rows: Mapping[str, Callable[[], Measured]], plan: Plan) -> dict[str, Any]:
+    members = [rows[name]() for name in group.members]
     out: dict[str, Any] = {
         "clustered": all(m.plan.task.clustered for m in members),
         "how": group.how,
@@ -313,7 +357,7 @@ def _group(group: Group, tasks: Mapping[str, ScoredTask], plan: Plan) -> dict[st
     return out
 
 
-def _pooled(scored: Sequence[ScoredMetric], members: Sequence[ScoredTask], plan: Plan) -> Estimate:
+def _pooled(scored: Sequence[ScoredMetric], members: Sequence[Measured], plan: Plan) -> Estimate:
     """All samples of the members together; patients that two tasks of one dataset share stay one cluster."""
     parts = []
     for m in scored:

@@ -250,13 +250,18 @@ def _one_line(metric: Metric) -> str:
 
 def _describe_model(name: str) -> dict[str, Any]:
     factory = model_factory(name)
-    return {
+    described = {
         "model": name,
         "what": inspect.cleandoc(factory.__doc__ or ""),
         "options": options_of(factory),
         "capabilities": ", ".join(sorted(factory.capabilities)),
         "from": f"{factory.__module__}:{factory.__qualname__}",
     }
+    if getattr(factory, "hosted", False):
+        from radbench.model_adapters.host import HOSTED_OPTIONS
+
+        described["of every hosted model"] = HOSTED_OPTIONS
+    return described
 
 
 # --- doctor ---

@@ -10,8 +10,8 @@ from radbench.registry import model_factory, model_names, parse_spec
 
 def run(target: str, options: Sequence[str], checkout: str | None) -> int:
     """Serve ``FILE.py:Class``, or an installed hosted model by name, until the input ends. Raises :class:`ConfigError`."""
-    from radbench.model_adapters import worker
-    from radbench.model_adapters.hosted_code import Code
+    from radbench.model_adapters.hosting import worker
+    from radbench.model_adapters.hosting.code import Code
 
     if target.partition(":")[0].endswith(".py"):
         code = Code.in_file(target)

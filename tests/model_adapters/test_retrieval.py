@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as PIL
-from radbench.model_adapters import retrieval
-from radbench.model_adapters.embedding import Encoder, Pixels, embedded
+from radbench.model_adapters.pool import index as retrieval
+from radbench.model_adapters.pool.embedding import Encoder, Pixels, embedded
 from radbench.model_adapters.knn import Knn
-from radbench.model_adapters.retrieval import Index, index_of
+from radbench.model_adapters.pool.index import Index, index_of
 
 import radbench
 from radbench.dataset import DataLocations, Dataset, lazy

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from radbench.model_adapters import worker
+from radbench.model_adapters.hosting import worker
 
 FILE = Path(worker.__file__).resolve()
 MODEL = """
@@ -62,9 +62,9 @@ def test_on_other_pythons_where_they_are_installed(name: str, model: Path) -> No
     assert answer["answer"] == {"text": SAID.replace("yes", "no")}
 
 
-@pytest.mark.parametrize("file", ["worker", "flamingo", "medvint", "radfm", "llava_med", "meddr", "medversa"])
+@pytest.mark.parametrize("file", ["hosting/worker", "flamingo", "medvint", "radfm", "llava_med", "meddr", "medversa"])
 def test_what_runs_in_other_environments_is_python_3_8_without_radbench(file: str) -> None:
-    tree = ast.parse((FILE.parent / f"{file}.py").read_text(), feature_version=(3, 8))
+    tree = ast.parse((FILE.parents[1] / f"{file}.py").read_text(), feature_version=(3, 8))
     imported = {
         name
         for node in ast.walk(tree)

@@ -190,3 +190,26 @@ def test_embeddings_of_a_server_or_of_nobody_are_refused() -> None:
         Knn(embed=Rich())
     with pytest.raises(ConfigError, match="no model around which this stands"):
         Knn(embed="own")
+
+
+def test_relative_paths_in_a_spec_are_made_absolute_where_a_model_reads_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from radbench.registry import anchored_model
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("model", "normal", "lora"):
+        (tmp_path / name).mkdir()
+    for name in ("p.jsonl", "my.py"):
+        (tmp_path / name).write_text("")
+    for given, expected in {
+        "replay:p.jsonl": f"replay:{tmp_path}/p.jsonl",
+        "hf:model,adapter=lora,dtype=float32": f"hf:{tmp_path}/model,adapter={tmp_path}/lora,dtype=float32",
+        "hf:org/other": "hf:org/other",
+        "constant:normal": "constant:normal",
+        "blank(rag(hf:model,k=3))": f"blank(rag(hf:{tmp_path}/model,k=3))",
+        "worker:my.py:Mine,checkout=lora": f"worker:{tmp_path}/my.py:Mine,checkout={tmp_path}/lora",
+        "radfm:checkout=model,weights=absent.bin": f"radfm:checkout={tmp_path}/model,weights=absent.bin",
+        "knn:k=5": "knn:k=5",
+    }.items():
+        assert anchored_model(given) == expected

@@ -14,6 +14,7 @@ from radbench.model_adapters.identity import of_path
 from radbench.errors import ConfigError, nearest
 from radbench.registry import options_of
 
+_PLACES = frozenset({"device", "device_map"})  # where a model computes is not what it is
 _PATHS = frozenset(
     "checkout weights checkpoint path folder model lora vocab llama tokenizer lang_encoder".split()
 )  # options that mean something on disk where something of their name is there
@@ -84,13 +85,13 @@ class Code:
         return dict(bound.arguments)
 
     def fingerprint(self, bound: Mapping[str, Any]) -> dict[str, str]:
-        """Name and options, with the contents of what the options name on disk instead of where it lies."""
+        """Name and options but the device, with the contents of what they name on disk instead of where it lies."""
         found = {"adapter": "hosted", "name": self.name}
         if self.hashed:
             found["source"] = of_path(self.target.rpartition(":")[0])
         if self.checkout:
             bound = {**bound, "checkout": self.checkout}
-        return found | {f"option {k}" if k in found else k: said(k, v) for k, v in bound.items()}
+        return found | {f"option {k}" if k in found else k: said(k, v) for k, v in bound.items() if k not in _PLACES}
 
 
 def _capabilities(value: object, name: str) -> frozenset[str]:

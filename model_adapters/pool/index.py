@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from radbench.model_adapters.embedding import Embedder, is_flat
+from radbench.model_adapters.pool.embedding import Embedder, is_flat
 from radbench.model_adapters.wrapping import asked_images
 
 from radbench.caches import cache_root

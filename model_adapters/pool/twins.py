@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from radbench.model_adapters.embedding import SIDE
+from radbench.model_adapters.pool.embedding import SIDE
 from radbench.model_adapters.wrapping import asked_images
 
 from radbench.errors import ImageError

@@ -21,7 +21,7 @@ from queue import Empty, Queue
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-from radbench.model_adapters import worker
+from radbench.model_adapters.hosting import worker
 from radbench.model_adapters.messages import Pictures, Turn, split_reasoning
 
 from radbench.errors import ModelError

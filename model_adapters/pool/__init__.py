@@ -1,0 +1,1 @@
+"""A support split to look things up in: embeddings, the index, near-duplicates."""
