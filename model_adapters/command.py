@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 from radbench.model_adapters.hosting import worker
+from radbench.model_adapters.hosting.wire import answer_of, discreet, end_group, ended, fields_of, pack, turns_of
 from radbench.model_adapters.identity import of_path
 from radbench.model_adapters.messages import Pictures
-from radbench.model_adapters.hosting.wire import answer_of, discreet, end_group, ended, fields_of, pack, turns_of
 
 from radbench.errors import ConfigError, ImageError, ModelError
 from radbench.records import Answer, Failure, Request

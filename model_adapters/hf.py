@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from radbench.model_adapters.batching import Batches, Cost, cost_of, out_of_memory
-from radbench.model_adapters.huggingface.loading import Loading, check_template, find, find_adapter, generation_config, said
+from radbench.model_adapters.huggingface.loading import (
+    Loading,
+    check_template,
+    find,
+    find_adapter,
+    generation_config,
+    said,
+)
 from radbench.model_adapters.messages import MultiImage, Pictures, Turn, split_reasoning
 
 from radbench.errors import ConfigError, ImageError, ModelError, RadbenchError

@@ -17,8 +17,8 @@ from typing import Any
 
 from radbench.model_adapters.hosting import worker
 from radbench.model_adapters.hosting.code import Code, anchored
-from radbench.model_adapters.messages import MultiImage, Pictures
 from radbench.model_adapters.hosting.wire import Lost, WorkerProcess, answer_of, error_text, fields_of, turns_of
+from radbench.model_adapters.messages import MultiImage, Pictures
 
 from radbench.errors import ConfigError, ImageError, ModelError
 from radbench.records import Answer, Failure, Request

@@ -31,8 +31,8 @@ class Pictures:
 
     ``multi_image``: what is done with a turn of several pictures: ``all`` are sent, the ``first`` alone, one ``tile`` of
     all side by side, or ``error`` (the sample fails, counted). ``slices``: axial slices a volume is shown as, evenly
-    spaced from inferior to superior. ``window``: the CT window of volumes whose task names none (else a volume is shown by its range).
-    ``longest``: larger pictures are reduced to this many pixels on their longest side.
+    spaced from inferior to superior. ``window``: the CT window of volumes whose task names none (else a volume is shown
+    by its range). ``longest``: larger pictures are reduced to this many pixels on their longest side.
     """
 
     multi_image: MultiImage = "all"

@@ -221,8 +221,8 @@ def _wraps(entry: EntryPoint) -> bool:
 def anchored_model(spec: str) -> str:
     """A model's spec with absolute paths, where the model reads files (``has_paths``) and a relative one is there."""
     if wrapper := re.fullmatch(r"([\w-]+)\((.*)\)", spec, re.DOTALL):
-        first, *rest = _top_level(wrapper[2])
-        return f"{wrapper[1]}({','.join([anchored_model(first), *map(_anchored, rest)])})"
+        first, *options = _top_level(wrapper[2])
+        return f"{wrapper[1]}({','.join([anchored_model(first), *map(_anchored, options)])})"
     name, colon, rest = spec.partition(":")
     factory = next((_load(e) for e in _entries("radbench.models") if e.name == name), None)
     if getattr(factory, "raw_argument", False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,11 @@ import pytest
 from golden_rows import TABLE
 from hypothesis import settings
 from miniatures import SUITE_ROWS
+
+if importlib.util.find_spec("torchvision"):  # make test-models: before anything imports it
+    from miniatures.vlm import torchvision_shim
+
+    torchvision_shim()
 
 settings.register_profile("radbench", deadline=None, derandomize=True)  # shared machines are slow now and then
 settings.load_profile("radbench")

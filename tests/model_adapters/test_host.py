@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from radbench.model_adapters.hosting import worker
 from radbench.model_adapters.host import Hosted, Worker
+from radbench.model_adapters.hosting import worker
 from radbench.model_adapters.hosting.wire import pack
 from radbench.tasks.phantom.cohort import write_cohort
 

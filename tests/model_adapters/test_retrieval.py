@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as PIL
+from radbench.model_adapters.knn import Knn
 from radbench.model_adapters.pool import index as retrieval
 from radbench.model_adapters.pool.embedding import Encoder, Pixels, embedded
-from radbench.model_adapters.knn import Knn
 from radbench.model_adapters.pool.index import Index, index_of
 
 import radbench
