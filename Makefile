@@ -51,7 +51,7 @@ build/no-deps/made: .venv/made
 .venv-tf5/made: pyproject.toml .venv/made
 	$(PYTHON) -m venv .venv-tf5
 	.venv-tf5/bin/python -m pip --disable-pip-version-check install -q torch==2.13.0 transformers==5.23.0 -e '.[demo,models,api]' \
-	  pytest pytest-timeout pytest-xdist hypothesis fastapi uvicorn
+	  pytest pytest-timeout pytest-xdist hypothesis fastapi uvicorn openai
 	touch $@
 
 # Tiny real models of every family on both lines of transformers, and open-flamingo.
@@ -77,6 +77,7 @@ bench: .venv/dev .venv/nltk_data .venv/spacy bench-peers
 	$(BIN)/python benchmarks/bootstrap.py --shared $(SHARED)
 	$(BIN)/python benchmarks/pairwise.py
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/reading.py
 	$(BIN)/python benchmarks/metrics.py --shared $(SHARED)
 	$(BIN)/python benchmarks/chexpert_rules.py --shared $(SHARED)

@@ -61,7 +61,21 @@ class ConfigError(RadbenchError):
 
 
 class ModelError(RadbenchError):
-    """A model broke its contract or stopped; the answers so far are on disk."""
+    """A model broke its contract or stopped; the answers so far are on disk.
+
+    ``said`` is what the model's own code said. It may repeat what it was asked, so of restricted data it is not told
+    (:meth:`discreet`).
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", said: str = "") -> None:
+        super().__init__(f"{message}: {said}" if said else message, remedy=remedy)
+        self._bare, self._said = message, said
+
+    def discreet(self, access: str) -> ModelError:
+        """The error without what the model said, where the data are restricted."""
+        if not self._said or access in OPEN_ACCESS:
+            return self
+        return ModelError(f"{self._bare}; what it said is not shown: {access} data", remedy=self.remedy)
 
 
 class ResumeError(RadbenchError):

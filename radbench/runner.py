@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from traceback import format_tb
 from typing import Protocol
 
 from radbench.answers import DoneKeys, encode_answer
-from radbench.errors import DataError, ImageError, Interrupted, ModelError, RadbenchError, shown
+from radbench.care.inventory import strictest
+from radbench.errors import OPEN_ACCESS, DataError, ImageError, Interrupted, ModelError, RadbenchError, shown
 from radbench.folder import AnswerWriter, RunFolder, Shard
 from radbench.images.picture import Picture
 from radbench.plan import Plan, TaskPlan
@@ -41,6 +43,7 @@ class Outcome:
     asked: int = 0
     reused: int = 0
     failures: Counter[str] = field(default_factory=Counter)
+    access: dict[str, str] = field(default_factory=dict)  # task -> what rules its messages: its own, or a sample's
     reasons: dict[tuple[str, str], str] = field(default_factory=dict)  # (task, kind) -> the first message
 
 
@@ -108,7 +111,13 @@ class _Pass:
 
 
 def normalised(answer: Answer) -> Answer:
-    """An answer that can be written: texts as text, coordinates finite floats; else a counted failure."""
+    """An answer that can be written: texts as text, coordinates finite floats; else a counted failure.
+
+    What it cost is left out where it is no finite number: no answer is lost for that.
+    """
+    usage = {str(k): float(v) for k, v in answer.usage.items() if isinstance(v, int | float) and math.isfinite(v)}
+    seconds = answer.seconds if answer.seconds is not None and math.isfinite(answer.seconds) else None
+    answer = replace(answer, usage=usage, seconds=seconds) if answer.usage or answer.seconds is not None else answer
     text: object = answer.text
     if text is not None and not isinstance(text, str):
         return _unusable(f"text is {type(text).__name__}")
@@ -138,6 +147,7 @@ def _unusable(why: str) -> Answer:
 
 
 def _answer_task(plan: Plan, task_plan: TaskPlan, session: _Pass) -> None:
+    session.outcome.access[task_plan.task.name] = strictest(task_plan.task.dataset)
     shards = session.shard.count
     session.progress.start(task_plan.task.name, lambda: -(-task_plan.size() // shards))  # about an equal share
     pending = _pending(task_plan, session)
@@ -147,14 +157,21 @@ def _answer_task(plan: Plan, task_plan: TaskPlan, session: _Pass) -> None:
     try:
         for given in plan.model.answer(session.lent(pending)):
             session.record(*session.returned(given))
+    except ModelError as error:
+        raise error.discreet(session.outcome.access[task_plan.task.name]) from None
     except RadbenchError:
         raise
-    except Exception as error:  # whatever other people's model code raises, with its traceback in run.log
-        log.exception("the model stopped")
+    except Exception as error:  # whatever other people's model code raises
+        access = session.outcome.access[task_plan.task.name]
+        if access in OPEN_ACCESS:
+            log.exception("the model stopped")
+        else:  # where, without what it said
+            log.error("the model stopped: %s\n%s", type(error).__name__, "".join(format_tb(error.__traceback__)))
         raise ModelError(
-            f"the model stopped on task '{task_plan.task.name}': {type(error).__name__}: {error}",
+            f"the model stopped on task '{task_plan.task.name}': {type(error).__name__}",
+            said=str(error),
             remedy="run.log has the traceback; the answers so far are safe: mend the model, then radbench resume",
-        ) from error
+        ).discreet(access) from None
     finally:
         session.progress.finish()
 
@@ -163,6 +180,9 @@ def _pending(plan: TaskPlan, session: _Pass) -> Iterator[Request]:
     """Requests of this shard without an answer, each distinct request once."""
     render, draws, owns = plan.renderer.render, range(plan.renderer.draws), session.shard.owns
     for batch in _checked_batches(plan):
+        for sample in batch:  # a set may mix licences
+            if sample.access and sample.access not in OPEN_ACCESS:
+                session.outcome.access[plan.task.name] = sample.access
         requests = [r for s in batch for d in draws if owns((r := render(s, d)).key)]
         asked = 0
         for request, missing in zip(requests, session.done.missing([r.key for r in requests]), strict=True):

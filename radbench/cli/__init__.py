@@ -33,8 +33,10 @@ def _root(
 
 
 def run_cli() -> None:
-    """Run the command line and exit; SIGTERM (a scheduler's preemption) ends a run as Ctrl-C does."""
+    """Run the command line and exit; SIGTERM (a scheduler's preemption) and a closed terminal end a run as Ctrl-C does."""
     import signal
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     app(prog_name="radbench")

@@ -45,6 +45,7 @@ class RunOptions:
         if self.like is not None:
             out = out or f"{self.like.rstrip('/')}-again"
             base = RunConfig.from_dict(RunFolder(Path(self.like)).manifest["config"])
+            base = replace(base, allow_restricted_endpoint=None)  # consent was given for that run
         if self.config is not None:
             from radbench.taskfile import load_run_file
 
@@ -149,7 +150,7 @@ def _finish(evaluation: api.Evaluation, allow_failures: float, as_json: bool) ->
 
 def _print_reasons(evaluation: api.Evaluation) -> None:
     """The first message of each kind of failure of this session; of restricted data only its length."""
-    access = RunFolder(evaluation.path).manifest["access"]
+    access = evaluation.outcome.access
     for (task, kind), message in evaluation.outcome.reasons.items():
         text = shown(message, access.get(task, "private"), 300)
         if access.get(task) in OPEN_ACCESS:

@@ -1,0 +1,1 @@
+"""An OpenAI-compatible server: messages, requests that are retried, replies."""
