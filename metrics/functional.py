@@ -18,7 +18,8 @@ from radbench.metrics.base import Metric
 from radbench.errors import ConfigError, DataError
 from radbench.measuring import Measuring
 from radbench.records import Box, Boxes, Failure, Labels, Mask, Prediction, Target, Text
-from radbench.registry import construct, find_metric, parse_spec
+from radbench.registry import construct, find_metric
+from radbench.specs import parse_spec
 from radbench.statistics import LEVEL, RESAMPLES, Clusters, Estimate, Measure, clusters_of, estimate, point
 
 BATCH = 256

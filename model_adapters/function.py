@@ -42,6 +42,7 @@ class FunctionModel:
         carried += [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
         carried += [compiled.co_code, compiled.co_consts] if compiled else []
         carried += [getattr(function, name, None) for name in ("args", "keywords", "func")]  # of a functools.partial
+        carried += [getattr(getattr(function, "__self__", None), "__dict__", {})]  # of a bound method
         state = sha256(repr(_plain(carried)).encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return {"adapter": "function", "name": self._spec, "source": code, "state": state}
 

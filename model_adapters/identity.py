@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
-from hashlib import sha256
+from hashlib import blake2b, file_digest, sha256
 from pathlib import Path
 
-_WHOLE = 64 << 20  # a file up to this size is hashed whole
-_SAMPLE = 1 << 20  # of a larger one this much at its beginning, middle and end
+from radbench.caches import cache_root
+from radbench.folder import write_whole
+
+log = logging.getLogger("radbench")
+
+_DIGEST = 32
+_LARGE = 256 << 20  # the hash of a file from this size on is kept
 
 
 def of_path(path: str | Path) -> str:
-    """16 hex digits for a file or folder: names, sizes and contents, of large files a sample of the contents.
+    """16 hex digits for a file or folder: names, sizes and contents.
 
     Hidden entries, compiled Python files and what is no file are left out; where a folder lies does not count. Raises OSError.
     """
@@ -21,8 +26,7 @@ def of_path(path: str | Path) -> str:
     for file in [root] if root.is_file() else sorted(_files(root)):
         name = "" if file == root else file.relative_to(root).as_posix()
         digest.update(f"{name}\0{file.stat().st_size}\0".encode("utf-8", "surrogatepass"))
-        for block in _blocks(file):
-            digest.update(block)
+        digest.update(_content(file))
     return digest.hexdigest()[:16]
 
 
@@ -34,10 +38,18 @@ def _files(root: Path) -> list[Path]:
     return [file for file in found if file.is_file()]
 
 
-def _blocks(file: Path) -> Iterator[bytes]:
-    size = file.stat().st_size
-    starts = range(0, size, _SAMPLE) if size <= _WHOLE else (0, size // 2, size - _SAMPLE)
+def _content(file: Path) -> bytes:
+    """A file's hash; a large one's is read from the user's cache where neither its size nor its time has changed."""
+    state = file.stat()
+    kept = None
+    if state.st_size >= _LARGE:
+        known = sha256(f"{file.resolve()}\0{state.st_size}\0{state.st_mtime_ns}".encode("utf-8", "surrogatepass"))
+        kept = cache_root() / "hashes" / known.hexdigest()
+        if kept.is_file() and len(content := kept.read_bytes()) == _DIGEST:
+            return content
+        log.info("hashing %s, %.1f GB, once", file.name, state.st_size / 1e9)
     with file.open("rb") as f:
-        for start in starts:
-            f.seek(start)
-            yield f.read(_SAMPLE)
+        content = file_digest(f, lambda: blake2b(digest_size=_DIGEST)).digest()
+    if kept is not None:
+        write_whole(kept, content)
+    return content

@@ -21,18 +21,21 @@ from radbench.model_adapters.messages import split_reasoning
 
 from radbench.errors import ConfigError, DataError
 from radbench.records import Answer, Failure, Labels, Sample, Target, Text
+from radbench.specs import literal
 
 _SENTINELS = ("[LMMS_EVAL_REQUEST_FAILED", "Failed to obtain answer")  # both stand at the beginning
-_AGREEING = 0.5  # of the references that a file placed by position repeats, at least this share must be ours
+_AGREEING = (
+    0.95  # of the references that a file repeats at least this share must be ours: by chance half of them may be
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One answer of another harness: by which name it knows the sample, and the reference it scored against, if told."""
+    """One answer of another harness: by which name it knows the sample, and references it scored against, where told."""
 
     name: str
     answer: Answer
-    reference: str | None = None
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,10 @@ class Foreign:
     by: Literal["id", "position"]
 
     def matched(self, samples: Iterable[Sample], target: str) -> dict[str, Answer]:
-        """Sample id -> answer. Raises :class:`DataError` where nothing fits, or the references are others."""
+        """Sample id -> answer. Raises :class:`DataError` where nothing fits, or the references are others.
+
+        Numbers that are no ids are places, from 0, where the file's references or its length prove that.
+        """
         listed = list(samples)
         ids = {s.id: s for s in listed}
         found: dict[str, Answer] = {}
@@ -58,10 +64,18 @@ class Foreign:
                     f"two rows of the {self.harness} file are of one sample", remedy="give one answer a sample"
                 )
             found[sample.id] = row.answer
-            if row.reference is not None:
-                agreeing.append(_plain(row.reference) in _references(sample.targets[target]))
-        if self.by == "id" and not found and all(row.name.isdigit() for row in self.rows):
+            if row.references:
+                ours = _references(sample.targets[target])
+                agreeing.append(any(_plain(r) in ours for r in row.references))
+        numbers = all(row.name.isdigit() for row in self.rows)
+        if self.by == "id" and not found and numbers:
             return Foreign(self.harness, self.rows, "position").matched(listed, target)
+        if found and not agreeing and numbers and len(found) < max(len(self.rows), len(listed)):
+            raise DataError(
+                f"the {self.harness} file counts its rows and repeats no reference, and {len(found)} of its"
+                f" {len(self.rows)} numbers fit the {len(listed)} samples: they may be another split, or begin at 1",
+                remedy="write JSON lines of {task, sample, text} instead",
+            )
         if not found:
             raise DataError(
                 f"none of the {len(self.rows)} names of the {self.harness} file is the id of a sample of the task",
@@ -69,8 +83,8 @@ class Foreign:
             )
         if agreeing and sum(agreeing) < _AGREEING * len(agreeing):
             raise DataError(
-                f"only {sum(agreeing)} of {len(agreeing)} references in the {self.harness} file are the task's at that"
-                " place: the rows are another split, or in another order",
+                f"only {sum(agreeing)} of {len(agreeing)} references in the {self.harness} file are the task's of that"
+                " sample: the rows are another split, or in another order",
                 remedy="write JSON lines of {task, sample, text} instead",
             )
         return found
@@ -151,7 +165,7 @@ def _lmms_eval(path: Path) -> Iterator[Row]:
                     f"{where}: the response is {type(said).__name__}, expected one text",
                     remedy="log-likelihoods of options are not imported; run a generate_until task",
                 )
-            yield Row(str(record["doc_id"]), _answer(said), str(record.get("target", "")) or None)
+            yield Row(str(record["doc_id"]), _answer(said), _listed(str(record.get("target", ""))))
 
 
 def _vlmevalkit(rows: Iterable[Any], path: Path) -> Iterator[Row]:
@@ -161,7 +175,16 @@ def _vlmevalkit(rows: Iterable[Any], path: Path) -> Iterator[Row]:
             raise DataError(f"{path}, row {number}: expected 'index' and 'prediction'", found=f"it has {found}")
         index = row["index"]
         name = str(int(index)) if isinstance(index, float) and index.is_integer() else str(index)
-        yield Row(name, _answer("" if row["prediction"] is None else str(row["prediction"]), row.get("thinking")))
+        answer, right = "" if row["prediction"] is None else str(row["prediction"]), row.get("answer")
+        # The right answer of a multiple choice is the letter of a column.
+        references = {str(r) for r in (right, row.get(str(right))) if r not in (None, "")}
+        yield Row(name, _answer(answer, row.get("thinking")), tuple(sorted(references)))
+
+
+def _listed(target: str) -> tuple[str, ...]:
+    """lmms-eval writes a reference, or a list of them, as text."""
+    found = literal(target) if target.startswith("[") else target
+    return tuple(str(t) for t in (found if isinstance(found, list) else [found]) if t != "")
 
 
 def _table(path: Path, separator: str) -> Iterator[dict[str, Any]]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from radbench.model_adapters.imports import read_foreign
 
+from radbench.answers import RETRIED
 from radbench.errors import ConfigError, DataError, ImageError
 from radbench.images import load_mask
 from radbench.images.decode import file_sha256
@@ -34,7 +35,7 @@ class Replay:
     capabilities = frozenset({"text", "boxes", "mask2d", "mask3d", "multi_image", "volumes", "by_sample", "blind"})
 
     raw_argument = True
-    has_paths = True
+    paths = ("path",)
 
     def __init__(self, path: str) -> None:
         self._path = Path(path).expanduser()
@@ -65,11 +66,13 @@ class Replay:
                 if line.strip():
                     record = self._record(line, number)
                     key = (record["task"], record["sample"], int(record.get("draw", 0)))
+                    retried = record.get("status") in RETRIED
                     if key in self._offsets and "status" not in record:  # our own files may hold a retried answer
                         raise DataError(
                             f"{self._path}, line {number}: a second prediction for one sample of '{key[0]}'"
                         )
-                    self._offsets[key] = offset
+                    if key not in self._offsets or not retried:  # a final answer stays, whatever was tried later
+                        self._offsets[key] = offset
                 offset += len(line)
 
     def _record(self, line: bytes, number: int) -> dict[str, Any]:

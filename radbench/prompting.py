@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterable
+from dataclasses import replace
 from hashlib import sha256
 
 from radbench.dataset import Reader
@@ -16,6 +17,7 @@ from radbench.records import (
     Message,
     Request,
     Sample,
+    Target,
 )
 from radbench.task import LEAVE_ONE_CLUSTER_OUT, Support, Task
 
@@ -31,8 +33,11 @@ class Renderer:
         self._seed = f"{seed}|".encode()
         self._templates = [Template(p) for p in task.prompts]
         self._system = (Message("system", (task.system,)),) if task.system else ()
+        self._generation = task.generation
+        if task.generation.temperature > 0:  # another seed of the run draws other answers
+            self._generation = replace(task.generation, seed=task.generation.seed + seed)
         self._base = sha256(base)
-        self._base.update(f"{task.system}\0{task.form}\0{task.generation}\0".encode("utf-8", "surrogatepass"))
+        self._base.update(f"{task.system}\0{task.form}\0{self._generation}\0".encode("utf-8", "surrogatepass"))
         self._by_sample = by_sample
         self.draws = draws
 
@@ -46,7 +51,7 @@ class Renderer:
         messages = (*self._system, Message("user", content))
         key = self._key(sample, content, draw)
         choices = sample.choices or task.choices
-        return Request(task.name, sample.id, messages, task.form, choices, task.generation, draw, key)
+        return Request(task.name, sample.id, messages, task.form, choices, self._generation, draw, key)
 
     def _content(self, sample: Sample) -> tuple[str | Image, ...]:
         templates = self._templates
@@ -168,6 +173,15 @@ def retrieved(task: Task, neighbours: Iterable[Sample]) -> str:
     return re.sub(r"\{(?:retrieved|question)\}", lambda slot: words[slot.group()], task.retrieval)
 
 
+def _identity(target: Target) -> str:
+    """What tells two targets of a support split apart."""
+    if not isinstance(target, Mask):
+        return repr(target)
+    if target.array is not None:
+        return sha256(f"{target.array.shape}".encode() + target.array.tobytes()).hexdigest()
+    return target.image.key() if target.image else repr(target)
+
+
 def support_of(task: Task, reader: Reader, seed: int) -> Support:
     """The task's support set with rendered requests. Raises :class:`ConfigError` where the task has none."""
     if task.support is None:
@@ -191,10 +205,10 @@ def support_of(task: Task, reader: Reader, seed: int) -> Support:
                 f"task '{task.name}': sample {shown(shared, task.access)} lies in the support split and in '{task.split}'",
                 remedy="a model must not learn from what it is evaluated on",
             )
-    digest = sha256()
+    digest = sha256(task.retrieval.encode())  # with which words a neighbour is told
     for request, sample in zip(requests, samples, strict=True):
         target = sample.targets[task.target]
-        truth = target.image.key() if isinstance(target, Mask) and target.image else repr(target)
+        truth = _identity(target)
         digest.update(request.key + f"{sample.id}\0{sample.cluster}\0{truth}\n".encode("utf-8", "surrogatepass"))
     held_out = {s.id: s.cluster or s.id for s in samples} if leave_one_out else None
     return Support(samples, requests, digest.hexdigest()[:16], held_out)

@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from radbench.errors import OPEN_ACCESS
-from radbench.registry import all_tasks, parse_spec
+from radbench.registry import all_tasks
+from radbench.specs import parse_spec
 
 URL = "(url)"
 SECRET = "(secret)"

@@ -7,7 +7,6 @@ Specs are ``name``, ``name:argument`` and ``name:argument,key=value``; a wrapper
 
 from __future__ import annotations
 
-import ast
 import functools
 import importlib
 import inspect
@@ -21,6 +20,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from radbench.errors import ConfigError, RadbenchError, nearest
+from radbench.specs import literal, parse_spec, top_level
 
 if TYPE_CHECKING:
     from radbench.metrics.base import Metric
@@ -185,6 +185,8 @@ def find_model(spec: str | Model | Callable[..., Any]) -> Model:
         thing = _user_code(lambda: _import_object(name, target), f"importing '{name}'", remedy)
         return _as_model(thing, spec, rest)
     remedy = "radbench list models, or give module:function"
+    if spec.count("(") > spec.count(")"):
+        remedy = "close the parenthesis: NAME(MODEL,option=value)"
     if name.endswith(".py"):
         remedy = f"give the module without .py: {spec.replace('.py:', ':', 1)}"
     raise ConfigError(f"unknown model '{spec}': {nearest(name, model_names())}", remedy=remedy)
@@ -200,15 +202,22 @@ def _wrapped(name: str, inside: str, spec: str) -> Model:
     if factory is None or not getattr(factory, "wraps", False):
         wrappers = [e.name for e in _entries("radbench.models") if _wraps(e)]
         raise ConfigError(f"model '{spec}': '{name}' wraps no model: {nearest(name, wrappers)}", remedy="NAME(MODEL)")
+    if inside.count("(") != inside.count(")"):
+        raise ConfigError(f"model '{spec}': its parentheses do not pair", remedy="NAME(MODEL,option=value)")
     own = list(inspect.signature(factory).parameters)[1:]
-    parts, options = _top_level(inside), dict[str, Any]()
+    parts, options = top_level(inside), dict[str, Any]()
     while len(parts) > 1:
         key, equals, value = parts[-1].partition("=")
         if not equals or key.strip() not in own or key.strip() in options:
             break
-        options[key.strip()] = _literal(value.strip())
+        options[key.strip()] = literal(value.strip())
         parts.pop()
-    return construct(factory, f"model '{spec}'", [find_model(",".join(parts).strip())], options)
+    try:
+        model = find_model(",".join(parts).strip())
+    except ConfigError as error:  # a misspelt option of the wrapper was taken for one of the model
+        remedy = f"{error.remedy}; the options of {name} are: {', '.join(own)}".removeprefix("; ")
+        raise ConfigError(error.message, remedy=remedy) from None
+    return construct(factory, f"model '{spec}'", [model], options)
 
 
 def _wraps(entry: EntryPoint) -> bool:
@@ -219,39 +228,46 @@ def _wraps(entry: EntryPoint) -> bool:
 
 
 def anchored_model(spec: str) -> str:
-    """A model's spec with absolute paths, where the model reads files (``has_paths``) and a relative one is there."""
+    """A model's spec with absolute paths, where options that mean a path (``paths`` of its class) name what is there."""
     if wrapper := re.fullmatch(r"([\w-]+)\((.*)\)", spec, re.DOTALL):
-        first, *options = _top_level(wrapper[2])
-        return f"{wrapper[1]}({','.join([anchored_model(first), *map(_anchored, options)])})"
+        first, *options = top_level(wrapper[2])
+        return f"{wrapper[1]}({','.join([anchored_model(first), *map(_anchored_embedder, options)])})"
     name, colon, rest = spec.partition(":")
     factory = next((_load(e) for e in _entries("radbench.models") if e.name == name), None)
+    paths = getattr(factory, "paths", ())
+    if not paths:
+        return (
+            spec
+            if name != "knn"
+            else ":".join(filter(None, (name, ",".join(map(_anchored_embedder, top_level(rest))))))
+        )
     if getattr(factory, "raw_argument", False):
-        return f"{name}:{_anchored(rest)}" if getattr(factory, "has_paths", False) else spec
-    if not (getattr(factory, "has_paths", False) or getattr(factory, "hosted", False)):
-        return spec
-    return name + colon + ",".join(map(_anchored, _top_level(rest)))
+        return f"{name}:{_absolute(rest)}"
+    positional = [p for p in inspect.signature(factory).parameters if p != "self"]
+    parts = []
+    for position, part in enumerate(top_level(rest)):
+        key, equals, value = part.partition("=") if re.match(r"\w+=", part) else (positional[position], "", part)
+        moved = _absolute(value) if key in paths else value
+        parts.append(f"{key}={moved}" if equals else moved)
+    return name + colon + ",".join(parts)
 
 
-def _anchored(part: str) -> str:
-    """``value`` or ``key=value`` with the path made absolute where there is one."""
-    key, equals, value = part.partition("=") if re.match(r"\w+=", part) else ("", "", part)
-    file, colon, name = value.rpartition(":")  # FILE.py:Class of a worker
+def _anchored_embedder(part: str) -> str:
+    """``embed=SPEC`` of a retrieval, its model anchored; any other option as it is."""
+    if not part.startswith("embed="):
+        return part
+    spec = part.removeprefix("embed=")
+    inside = spec[1:-1] if spec.startswith("(") and spec.endswith(")") else spec
+    return f"embed={spec.replace(inside, anchored_model(inside), 1)}"
+
+
+def _absolute(value: str) -> str:
+    """The absolute path of what is there, ``FILE.py:Class`` too; else the value as it is."""
+    file, colon, name = value.rpartition(":")
     for path, behind in ((value, ""), (file, colon + name)):
         if path and os.path.exists(found := os.path.abspath(os.path.expanduser(path))):
-            return f"{key}{equals}{found}{behind}"
-    return part
-
-
-def _top_level(text: str) -> list[str]:
-    """Parts between the commas that stand in no parenthesis."""
-    parts, depth = [""], 0
-    for letter in text:
-        depth = max(depth + (letter == "(") - (letter == ")"), 0)
-        if letter == "," and not depth:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return parts
+            return found + behind
+    return value
 
 
 def _importable(module: str) -> bool:
@@ -286,7 +302,12 @@ def _as_model(thing: Any, spec: str, options: str) -> Model:
         from radbench.model_adapters.function import FunctionModel
 
         return FunctionModel(thing, spec)
-    raise ConfigError(f"'{spec}' is neither a function nor has it 'answer', 'fingerprint' and 'capabilities'")
+    hint = (
+        "set hosted = True in the class, or worker:FILE.py:Class (docs/models.md)" if hasattr(thing, "answer") else ""
+    )
+    raise ConfigError(
+        f"'{spec}' is neither a function nor has it 'answer', 'fingerprint' and 'capabilities'", remedy=hint
+    )
 
 
 def _construct_spec(factory: Callable[..., Any], what: str, rest: str) -> Any:
@@ -301,30 +322,6 @@ def _construct_spec(factory: Callable[..., Any], what: str, rest: str) -> Any:
 
         return construct(functools.partial(Hosted, cast(type, factory)), what, arguments, options)
     return construct(factory, what, arguments, options)
-
-
-def parse_spec(spec: str) -> tuple[str, list[Any], dict[str, Any]]:
-    """``name:a,k=v`` to name, arguments and options; values are Python literals where they parse, else text.
-
-    A value with commas stands in parentheses, such as the spec of another model.
-    """
-    name, _, rest = spec.partition(":")
-    arguments: list[Any] = []
-    options: dict[str, Any] = {}
-    for part in filter(None, _top_level(rest)):
-        key, equals, value = part.partition("=")
-        if equals and key.isidentifier():
-            options[key] = _literal(value)
-        else:
-            arguments.append(_literal(part))
-    return name, arguments, options
-
-
-def _literal(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
 
 
 def construct(factory: Callable[..., Any], what: str, arguments: list[Any], options: dict[str, Any]) -> Any:

@@ -161,7 +161,8 @@ def test_the_specs_of_the_inputs_are_ones_that_the_registry_reads() -> None:
     from radbench.metrics.clinical.bertscore import BertScore
     from radbench.metrics.clinical.chexbert import ChexbertVector
 
-    from radbench.registry import construct, parse_spec
+    from radbench.registry import construct
+    from radbench.specs import parse_spec
 
     for options in ({}, {"weights": "/data/weights", "device": "cpu", "idf": "references"}):
         _, bertscore, vector, _ = RadCliQ(**options).requires

@@ -37,7 +37,10 @@ def _lmms_eval(path: Path, rows: Rows, target: Callable[[int], str] = _truth) ->
 
 
 def _vlmevalkit(path: Path, rows: Rows) -> Path:
-    records = [{"index": i, "question": "?", "answer": "", "prediction": a, "thinking": "because"} for i, a in rows]
+    records = [
+        {"index": i, "question": "?", "answer": _truth(n), "prediction": a, "thinking": "because"}
+        for n, (i, a) in enumerate(rows)
+    ]
     if path.suffix == ".json":
         path.write_text(json.dumps(records, indent=4))
     elif path.suffix == ".tsv":
@@ -124,12 +127,49 @@ def test_reasoning_is_kept_beside_the_answer(rows: Rows, tmp_path: Path, text_ta
     assert next(line for line in lines if line["sample"] == "q0")["text"] == "no"
 
 
+@pytest.mark.parametrize("shift", [1, 5, -1])
 def test_rows_in_another_order_are_refused_by_their_references(
+    shift: int, rows: Rows, tmp_path: Path, text_task: Callable[..., Path]
+) -> None:
+    """Half of yes and no agree by chance: nearly all must."""
+    path = _lmms_eval(tmp_path / "s.jsonl", rows, lambda i: _truth((i + shift) % N))
+    with pytest.raises(DataError, match="of 12 references"):
+        _evaluate(path, text_task(N), tmp_path / "run")
+
+
+def test_a_table_that_counts_from_1_is_no_table_of_places(
     rows: Rows, tmp_path: Path, text_task: Callable[..., Path]
 ) -> None:
-    path = _lmms_eval(tmp_path / "s.jsonl", rows, lambda i: "another reference")
-    with pytest.raises(DataError, match="only 0 of 12 references"):
-        _evaluate(path, text_task(N), tmp_path / "run")
+    counted = [(str(n), a) for n, (_, a) in enumerate(rows)]
+    placed = _evaluate(_vlmevalkit(tmp_path / "from0.tsv", counted), text_task(N), tmp_path / "from0").results
+    assert placed is not None and placed["tasks"]["test/toy"]["failures"] == {}
+    from_1 = [(str(int(i) + 1), a) for i, a in counted]
+    with pytest.raises(DataError, match="of 11 references"):
+        _evaluate(_vlmevalkit(tmp_path / "from1.tsv", from_1), text_task(N), tmp_path / "from1")
+    without = tmp_path / "without.tsv"
+    without.write_text("index\tprediction\n" + "".join(f"{i}\t{a}\n" for i, a in from_1))
+    with pytest.raises(DataError, match="begin at 1"):
+        _evaluate(without, text_task(N), tmp_path / "without")
+
+
+def test_references_may_be_several_or_the_letter_of_a_choice() -> None:
+    from radbench.model_adapters.imports import _listed, _vlmevalkit
+
+    assert _listed("['yes', 'Yes.']") == ("yes", "Yes.") and _listed("[no list") == ("[no list",) and _listed("") == ()
+    row = {"index": 3.0, "A": "liver", "B": "spleen", "answer": "B", "prediction": "B"}
+    assert [(r.name, r.references) for r in _vlmevalkit([row], Path("x"))] == [("3", ("B", "spleen"))]
+
+
+def test_of_our_own_answers_the_final_one_counts(tmp_path: Path, text_task: Callable[..., Path]) -> None:
+    lines = [
+        {"task": "test/toy", "sample": "q1", "status": "ok", "text": "yes"},
+        {"task": "test/toy", "sample": "q1", "status": "transport", "message": "later"},
+        {"task": "test/toy", "sample": "q2", "status": "transport", "message": "before"},
+        {"task": "test/toy", "sample": "q2", "status": "ok", "text": "yes"},
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    results = _evaluate(tmp_path / "a.jsonl", text_task(3), tmp_path / "run").results
+    assert results is not None and results["tasks"]["test/toy"]["failures"] == {"empty": 1}
 
 
 @pytest.mark.parametrize(

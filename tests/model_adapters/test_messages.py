@@ -116,16 +116,21 @@ def test_a_folder_is_known_by_its_content_not_its_place(tmp_path: Path) -> None:
     assert of_path(tmp_path / "a") != of_path(tmp_path / "b")
 
 
-def test_a_large_file_is_sampled_at_its_ends_and_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_file_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
     from radbench.model_adapters import identity
 
-    monkeypatch.setattr(identity, "_WHOLE", 100)
-    monkeypatch.setattr(identity, "_SAMPLE", 10)
-    file, seen = tmp_path / "w", set()
-    for changed in (None, 0, 505, 999):
-        content = bytearray(1000)
-        if changed is not None:
-            content[changed] = 1
-        file.write_bytes(content)
-        seen.add(of_path(file))
-    assert len(seen) == 4
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(identity, "_LARGE", 100)
+    file, real, calls = tmp_path / "w", identity.file_digest, []
+    monkeypatch.setattr(identity, "file_digest", lambda f, kind: calls.append(1) or real(f, kind))
+    file.write_bytes(b"x" * 1000)
+    first = of_path(file)
+    assert of_path(file) == first and len(calls) == 1
+    file.write_bytes(b"x" * 400 + b"y" + b"x" * 599)
+    os.utime(file, ns=(1, 1))
+    assert of_path(file) != first and len(calls) == 2
+    monkeypatch.setattr(identity, "_LARGE", 10**9)
+    file.write_bytes(b"x" * 1000)
+    assert of_path(file) == first  # kept or not, the same

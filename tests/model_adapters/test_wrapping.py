@@ -17,7 +17,8 @@ from radbench.model_adapters.wrapping import Wrapper
 
 from radbench.errors import ConfigError, ImageError
 from radbench.records import Answer, Embeds, Fitted, Image, Message, Ranks, Remote, Request, Shows, Told
-from radbench.registry import find_model, parse_spec
+from radbench.registry import find_model
+from radbench.specs import parse_spec
 
 
 class Plain:
@@ -199,7 +200,7 @@ def test_relative_paths_in_a_spec_are_made_absolute_where_a_model_reads_files(
     from radbench.registry import anchored_model
 
     monkeypatch.chdir(tmp_path)
-    for name in ("model", "normal", "lora"):
+    for name in ("model", "normal", "lora", "2", "rank"):
         (tmp_path / name).mkdir()
     for name in ("p.jsonl", "my.py"):
         (tmp_path / name).write_text("")
@@ -211,6 +212,29 @@ def test_relative_paths_in_a_spec_are_made_absolute_where_a_model_reads_files(
         "blank(rag(hf:model,k=3))": f"blank(rag(hf:{tmp_path}/model,k=3))",
         "worker:my.py:Mine,checkout=lora": f"worker:{tmp_path}/my.py:Mine,checkout={tmp_path}/lora",
         "radfm:checkout=model,weights=absent.bin": f"radfm:checkout={tmp_path}/model,weights=absent.bin",
+        "radfm:model,dtype=float32": f"radfm:{tmp_path}/model,dtype=float32",
         "knn:k=5": "knn:k=5",
+        "knn:k=2,embed=(hf:model,batch=2)": f"knn:k=2,embed=(hf:{tmp_path}/model,batch=2)",
+        "rag(hf:other,embed=hf:model,k=2)": f"rag(hf:other,embed=hf:{tmp_path}/model,k=2)",
+        "hf:model,batch=2,choices=rank": f"hf:{tmp_path}/model,batch=2,choices=rank",
+        "shots(constant:yes,k=2)": "shots(constant:yes,k=2)",
     }.items():
         assert anchored_model(given) == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("shots(constant:yes,kk=3)", None),  # a constant's text
+        ("shots(knn:k=5,kk=3)", "the options of shots are: k, seed, draw"),
+        ("shots(knn", "close the parenthesis"),
+        ("blank(constant:sad :(,grey=3)", "do not pair"),
+    ],
+)
+def test_what_is_wrong_with_a_wrapper_is_said_of_the_wrapper(spec: str, says: str | None) -> None:
+    if says is None:
+        assert find_model(spec).fingerprint()["name"].startswith("shots(constant:yes,kk=3")
+        return
+    with pytest.raises(ConfigError) as caught:
+        find_model(spec)
+    assert says in str(caught.value)
