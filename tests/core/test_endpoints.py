@@ -128,19 +128,15 @@ def test_what_an_answer_cost_never_loses_the_answer(tmp_path: Path, text_task: C
     assert line["usage"] == {"b": 2.0} and "seconds" not in line
 
 
-def test_the_seed_of_the_run_draws_other_answers_where_a_task_samples(
-    tmp_path: Path, text_task: Callable[..., Path]
-) -> None:
-    seen: list[int] = []
+def test_the_seed_of_the_run_draws_other_answers_where_a_task_samples() -> None:
+    from dataclasses import replace
 
-    def model(request: Request) -> str:
-        seen.append(request.generation.seed)
-        return "yes"
+    from radbench.prompting import Renderer
+    from radbench.records import Generation, Sample, Text
+    from radbench.registry import find_tasks
 
-    sampled = str(text_task(1, generation={"temperature": 0.7}))
-    for seed in (0, 1):
-        radbench.evaluate(model, sampled, out=tmp_path / f"sampled{seed}", seed=seed)
-    greedy = str(text_task(1, "greedy"))
-    for seed in (0, 1):
-        radbench.evaluate(model, greedy, out=tmp_path / f"greedy{seed}", seed=seed)
-    assert seen == [0, 1, 0, 0]
+    task, sample = find_tasks(["demo/modality"])[0], Sample("a", None, {"answer": Text(("CT",))})
+    warm = replace(task, generation=Generation(temperature=0.7, seed=10))
+    requests = [Renderer(t, seed, b"model").render(sample) for t in (warm, task) for seed in (0, 1)]
+    assert [r.generation.seed for r in requests] == [10, 11, 0, 0]
+    assert requests[0].key != requests[1].key and requests[2].key == requests[3].key
