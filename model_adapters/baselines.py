@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from radbench.errors import ConfigError, ImageError, shown
+from radbench.errors import ImageError, shown
+from radbench.options import one_of, whole
 from radbench.records import Answer, Box, Boxes, Failure, Labels, Mask, Request, Sample, Target, Text
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ class Random:
     capabilities = frozenset({"text", "blind", "by_sample", "multi_image", "volumes"})
 
     def __init__(self, seed: int = 0) -> None:
-        self._seed = int(seed)
+        whole("seed", seed, 0)
+        self._seed = seed
 
     def fingerprint(self) -> Mapping[str, str]:
         return {"adapter": "random", "name": "random", "seed": str(self._seed)}
@@ -97,44 +99,50 @@ class _MajorityPool:
     def __init__(self, task: Task, support: Support) -> None:
         self._held_out = support.held_out
         self._clusters = [support.cluster_of(i) for i in range(len(support.samples))]
-        self._targets = [s.targets[task.target] for s in support.samples]
-        self._usable = [usable(t, task) for t in self._targets]
-        self._pictures = [s.images[0] if s.images else None for s in support.samples]
+        self._targets = [_learned(s, task) for s in support.samples]
         self._cache: dict[str | None, Answer | np.ndarray] = {}
 
     def answer(self, request: Request) -> Answer:
         left_out = self._held_out[request.sample] if self._held_out else None
         if left_out not in self._cache:
-            rest = [i for i, c in enumerate(self._clusters) if c != left_out and self._usable[i]]
-            self._cache[left_out] = self._summary([self._targets[i] for i in rest], rest)
+            rest = [t for t, c in zip(self._targets, self._clusters, strict=True) if c != left_out and t is not None]
+            self._cache[left_out] = self._summary(rest)
         summary = self._cache[left_out]
         if isinstance(summary, np.ndarray):
-            return Answer(mask=resample_nearest(summary, request.images[0].load().size) >= 0.5)
+            return Answer(mask=resample_nearest(summary, request.asked_images[0].load().size) >= 0.5)
         if summary.boxes is not None:
-            height, width = request.images[0].load().size[:2]
+            height, width = request.asked_images[0].load().size[:2]
             return Answer(boxes=tuple(scale_box(b, width, height) for b in summary.boxes))
         return summary
 
-    def _summary(self, targets: Sequence[Target], positions: Sequence[int]) -> Answer | np.ndarray:
+    def _summary(self, targets: Sequence[Target]) -> Answer | np.ndarray:
         if not targets:
             return Answer(text="")
         if isinstance(targets[0], Mask):
             masks = [t.load() for t in targets if isinstance(t, Mask)]
             return np.mean([resample_nearest(m, (_GRID,) * m.ndim) for m in masks], axis=0)
         if isinstance(targets[0], Boxes):
-            return Answer(boxes=self._mean_boxes(positions))
+            return Answer(boxes=_mean_boxes([t for t in targets if isinstance(t, Boxes)]))
         return Answer(text=Counter(target_text(t) for t in targets).most_common(1)[0][0])
 
-    def _mean_boxes(self, positions: Sequence[int]) -> tuple[Box, ...]:
-        corners: dict[str, list[tuple[float, ...]]] = {}
-        for i in positions:
-            target, picture = self._targets[i], self._pictures[i]
-            if not isinstance(target, Boxes) or picture is None:
-                continue
-            height, width = picture.load().size[:2]
-            for b in target.boxes:
-                corners.setdefault(b.label, []).append((b.x0 / width, b.y0 / height, b.x1 / width, b.y1 / height))
-        return tuple(Box(label, *(float(c) for c in np.mean(c4, axis=0))) for label, c4 in sorted(corners.items()))
+
+def _learned(sample: Sample, task: Task) -> Target | None:
+    """A support sample's target, boxes in fractions; None, logged, where its mask or picture cannot be read."""
+    target = sample.targets[task.target]
+    if not isinstance(target, Boxes):
+        return target if usable(target, task) else None
+    try:
+        return in_fractions(target, sample)
+    except ImageError as error:
+        log.warning("task %s: support boxes are left out: %s", task.name, shown(error.message, task.access, 300))
+        return None
+
+
+def _mean_boxes(targets: Sequence[Boxes]) -> tuple[Box, ...]:
+    corners: dict[str, list[tuple[float, ...]]] = {}
+    for b in (b for target in targets for b in target.boxes):
+        corners.setdefault(b.label, []).append((b.x0, b.y0, b.x1, b.y1))
+    return tuple(Box(label, *(float(c) for c in np.mean(c4, axis=0))) for label, c4 in sorted(corners.items()))
 
 
 class Oracle:
@@ -146,8 +154,7 @@ class Oracle:
     capabilities = frozenset({"text", "boxes", "mask2d", "mask3d", "multi_image", "volumes", "by_sample", "blind"})
 
     def __init__(self, form: Literal["native", "text"] = "native") -> None:
-        if form not in ("native", "text"):
-            raise ConfigError(f"oracle: form is {form!r}, expected native or text")
+        one_of("form", form, ("native", "text"))
         self._form = form
         self._truth: dict[tuple[str, str], Target | Answer] = {}
         if form == "text":
@@ -177,10 +184,9 @@ def _boxes_as_text(target: Target, sample: Sample, unit: str) -> Answer:
     assert isinstance(target, Boxes)
     if unit == "fraction":
         try:
-            height, width = sample.images[0].load().size[:2]
+            target = in_fractions(target, sample)
         except ImageError as error:
             return Answer(failure=Failure("input", error.message))
-        target = Boxes(tuple(scale_box(b, 1 / width, 1 / height) for b in target.boxes))
     return Answer(text=target_text(target))
 
 
@@ -204,6 +210,17 @@ def usable(target: Target, task: Task) -> bool:
             log.warning("task %s: a support mask is left out: %s", task.name, shown(error.message, task.access, 300))
             return False
     return True
+
+
+def in_fractions(target: Boxes, sample: Sample) -> Boxes:
+    """Boxes in fractions of what they were drawn on: their frame where the dataset tells, else the sample's picture.
+
+    Raises :class:`ImageError`.
+    """
+    if not sample.images:
+        raise ImageError("boxes without a picture")
+    height, width = sample.images[0].load().size[:2] if target.frame is None else target.frame[::-1]
+    return Boxes(tuple(scale_box(b, 1 / width, 1 / height) for b in target.boxes))
 
 
 def target_answer(target: Target) -> Answer:

@@ -1,11 +1,13 @@
 """Controls: whether a model looks at its pictures at all, and what its answers rest on without them.
 
-A model that looks should fall to chance; one that keeps its score answers from the question and the split's habits.
+A model that looks should fall to chance; one that keeps its score answers from the question and the split's habits. A
+control stands inside few-shot and retrieval, ``shots(blank(MODEL),k=4)``: examples and neighbours are then chosen, and kept
+from being the asked picture, by the pictures themselves, and the model sees none of them (shuffled: the examples').
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from hashlib import blake2b, sha256
 from io import BytesIO
@@ -13,20 +15,36 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from radbench.model_adapters.baselines import resample_nearest, scale_box
-from radbench.model_adapters.wrapping import Wrapper, check_whole, with_images
+from radbench.model_adapters.wrapping import Wrapper, with_images
 
 from radbench.caches import cache_root
 from radbench.care.similar import reference
 from radbench.errors import ConfigError, DataError, ImageError, RadbenchError
 from radbench.folder import write_whole
 from radbench.images import Picture
+from radbench.options import whole
 from radbench.records import Answer, Image, Model, Request, Sample, Told
 
 if TYPE_CHECKING:
     from radbench.task import Task
 
 
-class Blank(Wrapper):
+class _Control(Wrapper):
+    """A control never stands around few-shot or retrieval. Raises :class:`ConfigError`."""
+
+    def __init__(self, model: Model, options: Mapping[str, object] | None = None) -> None:
+        inner: object = model
+        while isinstance(inner, Wrapper):
+            if "examples" in type(inner).capabilities:
+                raise ConfigError(
+                    f"{self.name} stands around {inner.name}, which would then choose by changed pictures",
+                    remedy=f"the other way round: {inner.name}({self.name}(MODEL))",
+                )
+            inner = inner.inner
+        super().__init__(model, options)
+
+
+class Blank(_Control):
     """``blank(MODEL)``: every picture is replaced by a uniform one of its size, black unless ``grey`` (0 to 255) is given.
 
     A volume is replaced by zeros in stored units, with its shape and affine. What is recorded of an answer are the
@@ -36,7 +54,7 @@ class Blank(Wrapper):
     name = "blank"
 
     def __init__(self, model: Model, grey: int = 0) -> None:
-        check_whole("grey", grey, 0)
+        whole("grey", grey, 0)
         if grey > 255:
             raise ConfigError(f"grey is {grey}, expected 0 (black) to 255 (white)")
         super().__init__(model, {"grey": grey})
@@ -82,7 +100,7 @@ class Blank(Wrapper):
         return content.getvalue()
 
 
-class QuestionOnly(Wrapper):
+class QuestionOnly(_Control):
     """``question_only(MODEL)``: the pictures are taken out, every word of the prompt stays.
 
     A mask, or boxes of a model that gives coordinates itself, has no frame without a picture: counted as failed.
@@ -99,22 +117,25 @@ class QuestionOnly(Wrapper):
         super().__init__(model)
 
 
-class ShuffledImages(Wrapper):
+class ShuffledImages(_Control):
     """``shuffled_images(MODEL,seed=0)``: every sample is asked with the pictures of another sample of its task.
 
     Of another cluster, with as many pictures of the same kinds and roles, none of them its own; the same for every model,
     shard and resumed run: the samples stand in an order drawn by ``seed``, and each takes from the next that fits. A
-    sample for which there is none fails, counted. Masks and boxes are answered on the other picture and scaled back.
+    sample for which there is none, or only an unreadable one, fails, counted. Masks and boxes are answered on the other
+    picture and scaled back; boxes a model writes as text where pixels are read cannot be: such samples fail unless both
+    pictures have one size.
     """
 
     name = "shuffled_images"
     capabilities = frozenset({"by_sample"})
 
     def __init__(self, model: Model, seed: int = 0) -> None:
-        check_whole("seed", seed, 0)
+        whole("seed", seed, 0)
         super().__init__(model, {"seed": seed})
         self._seed = seed
         self._tasks: dict[str, _Ring] = {}
+        self._in_pixels: set[str] = set()  # tasks whose boxes the model writes in pixels
 
     def tell(self, task: Task, samples: Iterable[Sample]) -> None:
         """Take the samples' pictures; their truth goes no further than to a model that is told it anyway."""
@@ -122,17 +143,24 @@ class ShuffledImages(Wrapper):
         self._tasks[task.name] = _Ring(
             (_Owner(s.id, s.cluster, s.images) for s in samples), f"{self._seed}|{task.name}"
         )
+        in_pixels = task.parser.options.get("unit", "pixels") == "pixels"
+        if task.form == "boxes" and in_pixels and "boxes" not in self.capabilities:
+            self._in_pixels.add(task.name)
         if isinstance(self.inner, Told):
             self.inner.tell(task, samples)
 
     def change(self, request: Request) -> Request:
         swap = self._tasks[request.task].swap(request.sample)
-        return with_images(request, lambda image: (swap.get(image, image),))
+        changed = with_images(request, lambda image: (swap.get(image, image),))
+        shown = [image.load().size for image in changed.asked_images]  # as in every run, a model gets what decodes
+        if request.task in self._in_pixels and shown and shown[0] != request.asked_images[0].load().size:
+            raise ImageError("boxes written in pixels of a picture of another size cannot be scaled back")
+        return changed
 
     def restore(self, request: Request, changed: Request, answer: Answer) -> Answer:
-        if (answer.mask is None and answer.boxes is None) or not request.images:
+        if (answer.mask is None and answer.boxes is None) or not request.asked_images or "blind" in self.capabilities:
             return answer
-        ours, theirs = request.images[0].load().size, changed.images[0].load().size
+        ours, theirs = request.asked_images[0].load().size, changed.asked_images[0].load().size
         if answer.mask is not None and answer.mask.shape == theirs and len(ours) == len(theirs):
             answer = replace(answer, mask=resample_nearest(answer.mask, ours))
         if answer.boxes is not None:

@@ -14,12 +14,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from radbench.model_adapters.baselines import resample_nearest, scale_box, target_answer, target_text, usable
+from radbench.model_adapters.baselines import (
+    in_fractions,
+    resample_nearest,
+    scale_box,
+    target_answer,
+    target_text,
+    usable,
+)
 from radbench.model_adapters.pool.embedding import Embedder, Pixels, embedded, embedder, is_flat, pixels
 from radbench.model_adapters.pool.index import TIE, alike, index_of
 
 from radbench.errors import ConfigError, ImageError, shown
 from radbench.images import warm
+from radbench.options import whole
 from radbench.records import Answer, Boxes, Failure, Labels, Mask, Model, Request
 
 if TYPE_CHECKING:
@@ -38,9 +46,8 @@ class Knn:
     capabilities = frozenset({"text", "boxes", "mask2d", "mask3d", "multi_image", "volumes", "examples"})
 
     def __init__(self, k: int = 5, embed: str | Model = "pixels") -> None:
-        if int(k) < 1:
-            raise ValueError(f"k is {k}, expected 1 or more")
-        self._k = int(k)
+        whole("k", k, 1)
+        self._k = k
         self._embedder = embedder(embed)
         self._pools: dict[str, _Pool] = {}
 
@@ -94,14 +101,14 @@ class _Pool:
             votes = Counter(target_text(self._targets[i]) for i, _ in found[: self._k])
             return Answer(text=votes.most_common(1)[0][0])  # of equal counts the one met first, the nearest
         if isinstance(target, Mask):
-            return Answer(mask=resample_nearest(target.load(), request.images[0].load().size))
+            return Answer(mask=resample_nearest(target.load(), request.asked_images[0].load().size))
         if isinstance(target, Boxes):
-            height, width = request.images[0].load().size[:2]
-            pool_height, pool_width = self._support.requests[nearest].images[0].load().size[:2]
-            return Answer(boxes=tuple(scale_box(b, width / pool_width, height / pool_height) for b in target.boxes))
+            drawn = in_fractions(target, self._support.samples[nearest])
+            height, width = request.asked_images[0].load().size[:2]
+            return Answer(boxes=tuple(scale_box(b, width, height) for b in drawn.boxes))
         same_picture = [i for i, similarity in found if first - similarity < self.same]
-        texts = self._support.requests
-        return target_answer(self._targets[max(same_picture, key=lambda i: alike(texts[i].text, request.text))])
+        pool, asked = self._support.requests, request.asked_text
+        return target_answer(self._targets[max(same_picture, key=lambda i: alike(pool[i].asked_text, asked))])
 
 
 class _Pixelwise(_Pool):

@@ -11,9 +11,10 @@ import numpy as np
 from radbench.model_adapters.pool.embedding import Embedder, embedded, embedder, is_flat
 from radbench.model_adapters.pool.index import TIE, alike, index_of
 from radbench.model_adapters.pool.twins import Twins
-from radbench.model_adapters.wrapping import Wrapper, asked_images, check_one_of, check_whole, question
+from radbench.model_adapters.wrapping import Wrapper, question
 
 from radbench.errors import ConfigError, ImageError
+from radbench.options import one_of, whole
 from radbench.prompting import retrieved
 from radbench.records import Answer, Fitted, Labels, Message, Model, Request, Sample, Text
 
@@ -34,9 +35,10 @@ class Rag(Wrapper):
     Nearest by cosine of the L2-normalised mean embedding of a request's pictures. Of labels those of the ``k`` nearest
     are told, nearest first (the paper: 5); of texts the nearest picture's annotation, whatever ``k`` is, among several of
     one picture the one whose question is most alike. ``embed``: the model's ``own`` vision encoder, ``pixels``, or another
-    model by spec, ``embed=(hf:ID,dtype=float32)`` where it has commas. Never of the asked sample's own cluster where the
-    pool is the evaluated split; pictures nearly the same as the asked one are kept, as in the paper, or with
-    ``near_duplicates=leave-out`` passed over, and counted in the log.
+    model by spec, ``embed=(hf:ID,dtype=float32)`` where it has commas. Where the pool is the evaluated split
+    (leave-one-cluster-out) none is of the asked sample's own cluster; of a split of its own a patient who is in both is not
+    left out, but counted by the leakage check before the run. Pictures nearly the same as the asked one are kept, as in
+    the paper, or with ``near_duplicates=leave-out`` passed over, and counted in the log.
     """
 
     name = "rag"
@@ -50,8 +52,8 @@ class Rag(Wrapper):
         embed: str | Model = "own",
         near_duplicates: Literal["keep", "leave-out"] = "keep",
     ) -> None:
-        check_whole("k", k, 1)
-        check_one_of("near_duplicates", near_duplicates, ("keep", "leave-out"))
+        whole("k", k, 1)
+        one_of("near_duplicates", near_duplicates, ("keep", "leave-out"))
         self._embedder = embedder(embed, model)
         self._own = isinstance(embed, str) and embed == "own"
         said = embed if isinstance(embed, str) else self._embedder.said.rpartition(" ")[0]
@@ -72,7 +74,7 @@ class Rag(Wrapper):
     def change(self, request: Request) -> Request:
         query = self._queries.pop(request.key, None)
         if query is None:
-            query = self._embedder.vectors([asked_images(request)], self._pools[request.task].flat)[0]
+            query = self._embedder.vectors([request.asked_images], self._pools[request.task].flat)[0]
         if isinstance(query, ImageError):
             raise query
         words = self._pools[request.task].words(request, query)
@@ -142,14 +144,14 @@ class _Pool:
         self._samples += near > 0
         positions = [position for position, _ in found]
         if not self._labels and len(positions) > 1:
-            positions = [self._most_alike(positions, request.text)]
+            positions = [self._most_alike(positions, request.asked_text)]
         return [self._support.samples[p] for p in positions]
 
     def _most_alike(self, positions: Sequence[int], asked: str) -> int:
         """Of several annotations of one picture the one whose question is most like the asked one, else the first."""
         questions = [str(self._support.samples[p].slots.get("question", "")) for p in positions]
         for position, text in zip(positions, questions, strict=True):
-            before, found, after = self._support.requests[position].text.partition(text)
+            before, found, after = self._support.requests[position].asked_text.partition(text)
             if text and found and asked.startswith(before) and asked.endswith(after):  # the same template
                 asked = asked[len(before) : len(asked) - len(after)]
                 break

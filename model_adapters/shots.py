@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal
 
-from radbench.model_adapters.baselines import scale_box, target_text
+from radbench.model_adapters.baselines import in_fractions, target_text
 from radbench.model_adapters.pool.twins import Twins
-from radbench.model_adapters.wrapping import Wrapper, check_one_of, check_whole, question
+from radbench.model_adapters.wrapping import Wrapper, question
 
 from radbench.errors import ConfigError
+from radbench.options import flag, one_of, whole
 from radbench.prompting import Template
 from radbench.records import Answer, Boxes, Fitted, Labels, Mask, Message, Model, Request, Sample
 
@@ -26,10 +27,12 @@ class Shots(Wrapper):
     """``shots(MODEL,k=4)``: k examples as turns of user and assistant, drawn from the task's support split.
 
     Drawn by a hash of ``seed``, task and sample, so that every model, shard and resumed run gets the same; with
-    ``draw=task`` all samples get the same. Never of the asked sample's own cluster where the pool is the evaluated split,
-    and none that shows the asked picture or nearly the same one (:class:`~radbench.model_adapters.pool.twins.Twins`):
-    such are passed over, or with ``near_duplicates=keep`` kept, and counted in the log. ``balance=True`` takes the labels
-    of a closed set in turn. ``k=0`` asks as the model itself does. Masks have no text form: :class:`ConfigError`.
+    ``draw=task`` of ``seed`` alone, so that all samples, and all tasks of one pool, get the same. Where the pool is the
+    evaluated split (leave-one-cluster-out) none is of the asked sample's own cluster; of a split of its own a patient who
+    is in both is not left out, but counted by the leakage check before the run. None shows the asked picture or nearly the
+    same one (:class:`~radbench.model_adapters.pool.twins.Twins`): such are passed over, or with ``near_duplicates=keep``
+    kept, and counted in the log. ``balance=True`` takes the labels of a closed set in turn. ``k=0`` asks as the model
+    itself does. Masks have no text form: :class:`ConfigError`.
     """
 
     name = "shots"
@@ -45,11 +48,11 @@ class Shots(Wrapper):
         near_duplicates: Literal["leave-out", "keep"] = "leave-out",
         balance: bool = False,
     ) -> None:
-        check_whole("k", k, 0)
-        check_whole("seed", seed, 0)
-        check_one_of("draw", draw, ("sample", "task"))
-        check_one_of("near_duplicates", near_duplicates, ("leave-out", "keep"))
-        check_one_of("balance", balance, (True, False))
+        whole("k", k, 0)
+        whole("seed", seed, 0)
+        one_of("draw", draw, ("sample", "task"))
+        one_of("near_duplicates", near_duplicates, ("leave-out", "keep"))
+        flag("balance", balance)
         said = {"k": k, "seed": seed, "draw": draw, "near_duplicates": near_duplicates, "balance": balance}
         super().__init__(model, said, f"few-shot:{k}")
         if draw == "sample":
@@ -72,7 +75,8 @@ class Shots(Wrapper):
 
     def change(self, request: Request) -> Request:
         pool = self._pools[request.task]
-        drawn = f"{self._seed}|{request.task}" + (f"|{request.sample}" if self._draw == "sample" else "")
+        # Without the task's name tasks of one pool share their examples, as they share the keys of equal requests.
+        drawn = f"{self._seed}|{request.task}|{request.sample}" if self._draw == "sample" else f"{self._seed}"
         at, messages = question(request), request.messages
         examples = pool.examples(request, drawn, self._leave_out)
         return replace(request, messages=(*messages[:at], *examples, *messages[at:]))
@@ -186,6 +190,5 @@ def _written(task: Task, sample: Sample) -> str:
     """A sample's target as a model should have written it; boxes in the unit the task's parser reads."""
     target = sample.targets[task.target]
     if isinstance(target, Boxes) and task.parser.options.get("unit") == "fraction":
-        height, width = sample.images[0].load().size[:2]
-        target = Boxes(tuple(scale_box(b, 1 / width, 1 / height) for b in target.boxes))
+        target = in_fractions(target, sample)
     return target_text(target)

@@ -209,6 +209,20 @@ class Request:
     def images(self) -> tuple[Image, ...]:
         return tuple(p for m in self.messages for p in m.content if isinstance(p, Image))
 
+    @property
+    def asked_text(self) -> str:
+        """The text of the last user message: the question itself, without examples before it."""
+        return "\n".join(p for p in self._asked if isinstance(p, str))
+
+    @property
+    def asked_images(self) -> tuple[Image, ...]:
+        """The pictures of the last user message, which boxes and masks are answered on."""
+        return tuple(p for p in self._asked if isinstance(p, Image))
+
+    @property
+    def _asked(self) -> tuple[str | Image, ...]:
+        return next((m.content for m in reversed(self.messages) if m.role == "user"), ())
+
 
 FailureKind = Literal["transport", "input", "model", "refused", "empty", "cut_off", "unparsable"]
 

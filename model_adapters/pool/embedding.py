@@ -8,8 +8,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from radbench.model_adapters.wrapping import asked_images
 
+from radbench.care.similar import SIDE
 from radbench.errors import ConfigError, ImageError, ModelError
 from radbench.images import Picture
 from radbench.records import Embeds, Image, Model, Remote, Request
@@ -17,7 +17,6 @@ from radbench.records import Embeds, Image, Model, Remote, Request
 if TYPE_CHECKING:
     from radbench.task import Support
 
-SIDE = 32
 _SIDE_3D = 16
 _ASKED = 16  # requests embedded together; the runner has so many decoded
 
@@ -165,5 +164,5 @@ def _embed_batch(
     made_by: Embedder, batch: list[Request], flat: dict[str, bool]
 ) -> Iterator[tuple[Request, np.ndarray | ImageError]]:
     if batch:  # requests of one task: a model is asked task by task
-        found = made_by.vectors([asked_images(r) for r in batch], flat[batch[0].task])
+        found = made_by.vectors([r.asked_images for r in batch], flat[batch[0].task])
         yield from zip(batch, found, strict=True)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from radbench.model_adapters.pool.embedding import Embedder, is_flat
-from radbench.model_adapters.wrapping import asked_images
 
 from radbench.caches import cache_root
 from radbench.errors import ConfigError, DataError, ImageError, RadbenchError, shown
@@ -104,7 +103,7 @@ def index_of(made_by: Embedder, task: Task, support: Support) -> Index:
 
     Unreadable pictures are left out, logged. Raises :class:`ConfigError` where no picture is left.
     """
-    pool, flat = [asked_images(r) for r in support.requests], is_flat(support)
+    pool, flat = [r.asked_images for r in support.requests], is_flat(support)
     file = _place(made_by, pool, flat)
     found = _read(file, len(pool)) if file else None
     if found is None:

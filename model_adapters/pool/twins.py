@@ -6,11 +6,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from radbench.model_adapters.pool.embedding import SIDE
-from radbench.model_adapters.wrapping import asked_images
 
+from radbench.care.similar import COSINE, SIDE, grey_vector, reference
 from radbench.errors import ImageError
-from radbench.images import Picture
 from radbench.records import Image, Request
 
 if TYPE_CHECKING:
@@ -31,11 +29,9 @@ class Twins:
 
     def near(self, request: Request, position: int) -> bool:
         """Raises :class:`ImageError` where a picture of the pool sample or of the request cannot be decoded."""
-        ours, theirs = asked_images(request), asked_images(self._support.requests[position])
+        ours, theirs = request.asked_images, self._support.requests[position].asked_images
         if not ours or not theirs:
             return False
-        from radbench.care.similar import COSINE, reference
-
         if {reference(i) for i in ours} & {reference(i) for i in theirs}:
             return True
         return bool((self._asked(ours) @ self._pool(position).T >= COSINE).any())
@@ -49,12 +45,10 @@ class Twins:
         return True
 
     def _look(self, position: int) -> np.ndarray:
-        return _looks(asked_images(self._support.requests[position]))
+        return _looks(self._support.requests[position].asked_images)
 
 
 def _looks(images: tuple[Image, ...]) -> np.ndarray:
     """(n, 1024) float32, rows of length 1 or, of uniform pictures, 0."""
-    from radbench.care.privacy import middle_grey
-
-    rows = [Picture(middle_grey(image.load()), "").vector(SIDE) for image in images]
+    rows = [grey_vector(image.load()) for image in images]
     return np.stack(rows) if rows else np.zeros((0, SIDE * SIDE), np.float32)

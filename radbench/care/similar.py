@@ -91,8 +91,12 @@ def _look(image: Image) -> tuple[int, np.ndarray]:
     pixels = np.ascontiguousarray(picture.array)
     content = blake2b(f"{pixels.dtype}{pixels.shape}".encode(), digest_size=8)
     content.update(pixels.data)
-    vector = Picture(middle_grey(picture), "").vector(SIDE)
-    return int.from_bytes(content.digest(), "big") or 1, vector
+    return int.from_bytes(content.digest(), "big") or 1, grey_vector(picture)
+
+
+def grey_vector(picture: Picture) -> np.ndarray:
+    """(1024,) float32 of length 1, of a uniform picture 0: its grey levels, of a volume those of its middle axial slice."""
+    return Picture(middle_grey(picture), "").vector(SIDE)
 
 
 def near(

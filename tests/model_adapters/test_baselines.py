@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from radbench.model_adapters.baselines import resample_nearest
+from radbench.model_adapters.baselines import in_fractions, resample_nearest
 
 import radbench
 from radbench.errors import ConfigError, DataError
-from radbench.records import Answer, Mask
-from radbench.registry import find_model, parse_spec
+from radbench.records import Answer, Box, Boxes, Image, Mask, Sample
+from radbench.registry import find_model
+from radbench.specs import parse_spec
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 OWN = EXAMPLES / "own_data"
@@ -116,7 +117,7 @@ def test_a_mask_of_another_size_is_a_counted_failure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "\x00", "\ud800", "left " * 200_000, "[{]", '[{"label": "disk", "box": [1, 2, 3]}]', "left\u202e"]
+    "text", ["", "\x00", "\ud800", "left " * 20_000, "[{]", '[{"label": "disk", "box": [1, 2, 3]}]', "left\u202e"]
 )
 @pytest.mark.parametrize("kind", ["vqa", "report", "classification", "detection", "segmentation"])
 def test_any_answer_is_scored_or_counted(kind: str, text: str, tmp_path: Path) -> None:
@@ -183,5 +184,52 @@ def test_specs() -> None:
     model = find_model("constant:no, effusion")
     request = radbench.Request("t", "s", ())
     assert list(model.answer([request])) == [(request, Answer(text="no, effusion"))]
-    with pytest.raises(ConfigError, match="expected 1 or more"):
-        find_model("knn:k=0")
+    for spec in ("knn:k=0", "knn:k=2.7", "knn:k=True", "random:seed=1.5", "random:seed=-1"):
+        with pytest.raises(ConfigError, match="expected a whole number of at least"):
+            find_model(spec)
+
+
+def pictures_with_boxes(root: Path, pool: int = 3) -> str:
+    """Boxes over the same fractions of pictures of different sizes."""
+    from PIL import Image as PIL
+
+    rows, draw = [], np.random.default_rng(0)
+    for split, count in (("train", pool), ("test", 3)):
+        for i in range(count):
+            w, h = 20 + 10 * i, 40 + (8 * i if split == "test" else 0)
+            PIL.fromarray(draw.integers(0, 256, (h, w), dtype=np.uint8)).save(root / f"{split}{i}.png")
+            boxes = [{"label": "x", "box": [w / 4, h / 4, w / 2, h / 2]}]
+            rows.append({"id": f"{split}{i}", "image": f"{split}{i}.png", "split": split, "boxes": boxes})
+    (root / "t.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    (root / "t.yaml").write_text("{name: t, kind: detection, support: train, data: {table: t.jsonl, access: open}}")
+    return str(root / "t.yaml")
+
+
+@pytest.mark.parametrize("model", ["knn:k=1", "majority"])
+def test_boxes_are_scaled_to_the_asked_picture_examples_before_it_or_not(model: str, tmp_path: Path) -> None:
+    task = pictures_with_boxes(tmp_path)
+    for i, spec in enumerate((model, f"shots({model},k=2)", f"shots(shuffled_images({model}),k=2)")):
+        evaluation = radbench.evaluate(spec, task, out=tmp_path / str(i), resamples=10)
+        assert value(evaluation, "t", "box-iou") == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("model", ["knn", "majority"])
+def test_an_unreadable_picture_of_the_pool_is_left_out(
+    model: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = pictures_with_boxes(tmp_path)
+    (tmp_path / "train0.png").write_bytes(b"no picture")
+    evaluation = radbench.evaluate(model, task, out=tmp_path / "run", resamples=10)
+    assert value(evaluation, "t", "box-iou") == pytest.approx(1.0)
+    assert "left out" in caplog.text
+
+
+def test_fractions_are_of_the_frame_boxes_were_drawn_on(tmp_path: Path) -> None:
+    """A resized copy of a picture: its boxes are still in pixels of the original."""
+    from PIL import Image as PIL
+
+    PIL.new("L", (50, 20)).save(tmp_path / "x.png")
+    sample = Sample("s", None, {}, (Image(str(tmp_path / "x.png")),))
+    drawn = (Box("x", 10, 10, 50, 20),)
+    assert in_fractions(Boxes(drawn), sample).boxes == (Box("x", 0.2, 0.5, 1, 1),)
+    assert in_fractions(Boxes(drawn, frame=(100, 40)), sample).boxes == (Box("x", 0.1, 0.25, 0.5, 0.5),)

@@ -15,7 +15,7 @@ from PIL import Image as PIL
 from radbench.model_adapters.controls import Blank, QuestionOnly, ShuffledImages
 
 import radbench
-from radbench.errors import ImageError
+from radbench.errors import ConfigError, ImageError
 from radbench.records import Answer, Box, Image, Message, Request, Sample, Text
 from radbench.registry import find_model, find_tasks
 
@@ -47,7 +47,7 @@ class Looks:
 
 
 def accuracy(model: Any, shared: Path, out: Path) -> float:
-    evaluation = radbench.evaluate(model, "open/pneumoniamnist", data=shared, out=out, resamples=10)
+    evaluation = radbench.evaluate(model, "open/pneumoniamnist", data=shared, out=out, resamples=10, limit=250)
     assert evaluation.results is not None
     task = evaluation.results["tasks"]["open/pneumoniamnist"]
     assert task["failures"] == {}
@@ -205,8 +205,7 @@ def swapped(samples: list[Sample], seed: int = 0) -> dict[str, tuple[str, ...] |
     found: dict[str, tuple[str, ...] | None] = {}
     for s in samples:
         try:
-            changed = control.change(Request("t", s.id, (Message("user", (*s.images, "what?")),)))
-            found[s.id] = tuple(i.path for i in changed.images)
+            found[s.id] = tuple(i.path for i in control._tasks["t"].swap(s.id).values())
         except ImageError:
             found[s.id] = None
     return found
@@ -249,12 +248,73 @@ def test_boxes_and_masks_come_back_in_the_own_pictures_frame(tmp_path: Path) -> 
     assert not given.mask[10:].any()
     assert given.boxes == (Box("x", 1, 4, 10, 20),)
     assert control.restore(ours, theirs, Answer(text="x")) == Answer(text="x")
+    truth = Answer(boxes=(Box("x", 4, 8, 40, 40),))  # of one that answers without a look
+    assert ShuffledImages(find_model("oracle")).restore(ours, theirs, truth) == truth
 
 
-def test_controls_go_around_shots_and_retrieval(shared: Path, tmp_path: Path) -> None:
-    for i, spec in enumerate(
-        ("blank(shots(knn,k=1))", "shots(shuffled_images(majority),k=1)", "blank(rag(majority,embed=pixels))")
-    ):
-        evaluation = radbench.evaluate(spec, "open/brain-mr", data=shared, out=tmp_path / str(i), limit=5, resamples=10)
-        assert evaluation.results is not None
-        assert evaluation.results["tasks"]["open/brain-mr"]["failures"] == {}
+def pictures(root: Path, sizes: dict[str, tuple[int, int]], target: str) -> str:
+    """A task of boxes or masks over the upper left quarter of pictures of these sizes."""
+    rows = []
+    for name, (height, width) in sizes.items():
+        mask = np.zeros((height, width), np.uint8)
+        mask[: height // 2, : width // 2] = 255
+        PIL.fromarray(mask // 2).save(root / f"{name}.png")
+        PIL.fromarray(mask).save(root / f"{name}-mask.png")
+        boxes = [{"label": "x", "box": [0, 0, width / 2, height / 2]}]
+        rows.append({"id": name, "image": f"{name}.png", "boxes": boxes, "mask": f"{name}-mask.png", "patient": name})
+    keep = {"detection": "boxes", "segmentation": "mask"}[target]
+    rows = [{k: v for k, v in row.items() if k in ("id", "image", "patient", keep)} for row in rows]
+    (root / "t.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    task = {
+        "name": "t", "kind": target, "support": "leave-one-cluster-out",
+        "data": {"table": "t.jsonl", "access": "open", "columns": {"cluster": "patient"}},
+    }  # fmt: skip
+    (root / "t.yaml").write_text(json.dumps(task))
+    return str(root / "t.yaml")
+
+
+def test_boxes_written_in_pixels_of_another_picture_fail_unless_it_has_the_same_size(tmp_path: Path) -> None:
+    found = {}
+    for unit in ("pixels", "fraction"):
+        task = replace(
+            find_tasks([pictures(tmp_path, {"a": (20, 30), "b": (40, 40), "c": (40, 40)}, "detection")])[0], name=unit
+        )
+        task = replace(task, parser=replace(task.parser, options={**task.parser.options, "unit": unit}))
+        samples = list(task.dataset.open(radbench.dataset.DataLocations()).samples("test"))
+        control = ShuffledImages(Looks())
+        control.tell(task, samples)
+        failed = 0
+        for s in samples:
+            try:
+                control.change(Request(unit, s.id, (Message("user", (*s.images, "where?")),), form="boxes"))
+            except ImageError as error:
+                assert "another size cannot be scaled back" in error.message
+                failed += 1
+        found[unit] = failed
+    assert found == {"pixels": 2, "fraction": 0}
+
+
+@pytest.mark.parametrize("model", ["majority", "oracle"])
+def test_an_unreadable_picture_fails_who_is_shown_it_not_the_run(model: str, tmp_path: Path) -> None:
+    task = pictures(tmp_path, {n: (20 + 2 * i, 30) for i, n in enumerate("abcd")}, "segmentation")
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    evaluation = radbench.evaluate(f"shuffled_images({model})", task, out=tmp_path / "run", resamples=10)
+    assert evaluation.results is not None
+    found = evaluation.results["tasks"]["t"]
+    # The oracle looks at none, so that the unreadable picture's own sample is answered, by the next one's.
+    assert found["failures"] == {"input": 1 if model == "oracle" else 2}
+    assert found["metrics"]["dice"]["value"] == pytest.approx(0.75 if model == "oracle" else 0.5)
+
+
+@pytest.mark.parametrize("control", ["blank", "question_only", "shuffled_images"])
+@pytest.mark.parametrize("around", ["shots({},k=1)", "rag({},embed=pixels)"])
+def test_controls_stand_inside_shots_and_retrieval(control: str, around: str, tmp_path: Path) -> None:
+    """Around them, examples would be chosen by the changed pictures, and could show the asked one."""
+    spec, task = around.format(f"{control}(majority)"), str(OWN / "classification.yaml")
+    evaluation = radbench.evaluate(spec, task, out=tmp_path / "in", resamples=10)
+    assert evaluation.results is not None
+    assert evaluation.results["tasks"]["example/classification"]["failures"] == {}
+    name = around.partition("(")[0]
+    for spec in (around.format("knn"), f"blank({around.format('knn')})"):
+        with pytest.raises(ConfigError, match=rf"stands around {name}.*\n.*{name}\(\w+\(MODEL\)\)"):
+            find_model(f"{control}({spec})")

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from radbench.model_adapters.rag import Rag
 
 import radbench
 from radbench.errors import ConfigError
+from radbench.prompting import support_of
 from radbench.records import Answer, Image, Request
+from radbench.registry import find_tasks
 
 RAG = "meddr/rag/pneumoniamnist"
 TOLD = "\nThe diagnoses of the most similar cases are "
@@ -70,23 +73,23 @@ def nearest(pool: Sequence[np.ndarray], asked: Sequence[np.ndarray], k: int) -> 
     return np.argsort(-np.round(left @ right.T, 6), axis=1, kind="stable")[:, :k]
 
 
-@pytest.mark.parametrize("embed", ["own", "pixels"])
+@pytest.mark.parametrize(("embed", "task", "pool"), [("own", RAG, "train"), ("pixels", "open/pneumoniamnist", "val")])
 def test_pneumoniamnist_the_model_gets_exactly_the_labels_of_the_five_nearest(
-    embed: str, shared: Path, tmp_path: Path
+    embed: str, task: str, pool: str, shared: Path, tmp_path: Path
 ) -> None:
     model = Scripted()
     evaluation = radbench.evaluate(
-        Rag(model, embed=embed), RAG, data=shared, out=tmp_path / "run", limit=40, resamples=10
+        Rag(model, embed=embed), task, data=shared, out=tmp_path / "run", limit=40, resamples=10
     )
     archive = np.load(shared / "pneumoniamnist" / "pneumoniamnist.npz")
     see = half if embed == "own" else own_pixels
-    rows = nearest([see(p) for p in archive["train_images"]], [see(p) for p in archive["test_images"][:40]], 5)
+    rows = nearest([see(p) for p in archive[f"{pool}_images"]], [see(p) for p in archive["test_images"][:40]], 5)
     names = np.array(["normal", "pneumonia"])
-    labels = names[archive["train_labels"][:, 0]]
+    labels = names[archive[f"{pool}_labels"][:, 0]]
     assert len(model.prompts) == 40
     for i in range(40):
         prompt = model.prompts[f"test-{i}"]
-        assert prompt.startswith("You are a helpful medical assistant.\nYour task is disease diagnosis.")
+        assert task != RAG or prompt.startswith("You are a helpful medical assistant.\nYour task is disease diagnosis.")
         assert prompt.endswith(TOLD + ", ".join(labels[rows[i]]) + ".")
         assert prompt.count(TOLD) == 1
         assert len(model.images[f"test-{i}"]) == 1
@@ -99,8 +102,6 @@ def test_pneumoniamnist_the_model_gets_exactly_the_labels_of_the_five_nearest(
 
 
 def test_brain_mr_whose_task_has_no_words_of_its_own(shared: Path, tmp_path: Path) -> None:
-    from radbench.registry import find_tasks
-
     model = Scripted()
     radbench.evaluate(Rag(model, k=3, embed="pixels"), "open/brain-mr", data=shared, out=tmp_path / "run", resamples=10)
     reader = find_tasks(["open/brain-mr"])[0].dataset.open(radbench.dataset.DataLocations(shared))
@@ -118,8 +119,6 @@ def test_brain_mr_whose_task_has_no_words_of_its_own(shared: Path, tmp_path: Pat
 def test_answers_and_reports_get_the_nearest_annotation_alone(shared: Path, tmp_path: Path) -> None:
     """Leave one picture out of 12: never the own picture's answers, and the question most alike of the nearest one's."""
     from difflib import SequenceMatcher
-
-    from radbench.registry import find_tasks
 
     model = Scripted()
     task = find_tasks(["open/vqamed2019-images"])[0]
@@ -155,36 +154,21 @@ def test_a_planted_near_duplicate_is_reported_and_left_out_where_asked(
 ) -> None:
     kind = "nearly same picture"
     data = planted(shared, tmp_path / "data", "val")
-    found = {}
-    for name, place in {"before": shared, "after": data}.items():
-        caplog.clear()
-        with caplog.at_level(logging.INFO, "radbench"):
-            radbench.evaluate(
-                Rag(Scripted(), embed="pixels"),
-                "open/pneumoniamnist",
-                data=place,
-                out=tmp_path / name,
-                limit=20,
-                resamples=10,
-            )
-        found[name] = json.loads((tmp_path / name / "manifest.json").read_text())["leakage"]
-        warned = [m for m in caplog.messages if kind in m]
-    assert found == {"before": {}, "after": {"open/pneumoniamnist": {kind: 1}}}
-    assert warned == [
+    kept, left = Scripted(), Scripted()
+    with caplog.at_level(logging.INFO, "radbench"):
+        for name, model in {
+            "kept": Rag(kept, k=1, embed="pixels"),
+            "left": Rag(left, k=1, embed="pixels", near_duplicates="leave-out"),
+        }.items():
+            radbench.evaluate(model, "open/pneumoniamnist", data=data, out=tmp_path / name, limit=20, resamples=10)
+    found = json.loads((tmp_path / "kept" / "manifest.json").read_text())["leakage"]
+    assert found == {"open/pneumoniamnist": {kind: 1}}
+    assert [m for m in caplog.messages if kind in m] == 2 * [
         f"task open/pneumoniamnist: {kind} in the support split and the test split: 1 of 624 samples compared,"
         " such as test-7 <- val-3"
     ]
-    kept, left = Scripted(), Scripted()
-    with caplog.at_level(logging.INFO, "radbench"):
-        radbench.evaluate(
-            Rag(kept, k=1, embed="pixels"), "open/pneumoniamnist", data=data, out=tmp_path / "k", limit=20
-        )
-        one = [m for m in caplog.messages if "were kept" in m][-1]
-        radbench.evaluate(
-            Rag(left, k=1, embed="pixels", near_duplicates="leave-out"), "open/pneumoniamnist", data=data, out=tmp_path / "l",
-            limit=20,
-        )  # fmt: skip
-        two = [m for m in caplog.messages if "were passed over" in m][-1]
+    one = [m for m in caplog.messages if "were kept" in m][-1]
+    two = [m for m in caplog.messages if "were passed over" in m][-1]
     archive = np.load(data / "pneumoniamnist" / "pneumoniamnist.npz")
     names = ["normal", "pneumonia"]
     wrong, right = (names[int(archive[f"{s}_labels"][i, 0])] for s, i in (("val", 3), ("test", 7)))
@@ -255,6 +239,14 @@ def test_what_has_no_words_or_pictures_is_refused(text_task: Any, tmp_path: Path
     assert (said["regime"], said["embedding"]) == ("retrieval:3", "own")
     assert said["name"] == "rag(scripted,k=3)"
     assert Rag(Scripted(), embed=Scripted()).fingerprint()["embedding"].startswith("scripted ")
+
+
+def test_other_words_are_another_request() -> None:
+    """The words with which a neighbour is told are in no request of the task: the support split's digest has them."""
+    task = find_tasks([str(Path(__file__).parents[2] / "examples" / "own_data" / "report.yaml")])[0]
+    reader = task.dataset.open(radbench.dataset.DataLocations())
+    one, two = (support_of(replace(task, retrieval=words), reader, 0).digest for words in ("", "See {retrieved}."))
+    assert one != two
 
 
 def test_a_report_task_tells_the_nearest_report(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as PIL
+from radbench.model_adapters.rag import Rag
 from radbench.model_adapters.shots import Shots
 
 import radbench
@@ -126,6 +127,12 @@ GOLDEN = {"test0": "7023", "test1": "3908"}
 def test_one_draw_for_the_whole_task(tmp_path: Path) -> None:
     model = ask(questions(tmp_path / "d"), tmp_path / "run", draw="task", k=5)
     assert len({tuple(examples_of(r)) for r in model.asked.values()}) == 1
+    two = tmp_path / "d" / "u.yaml"
+    two.write_text((tmp_path / "d" / "t.yaml").read_text().replace('"name": "t"', '"name": "u"'))
+    other = Listener()
+    radbench.evaluate(Shots(other, draw="task", k=5), [str(two)], out=tmp_path / "other", resamples=10)
+    # Equal requests of two tasks are asked once: whoever asks them shows the same examples.
+    assert {s: turns(r) for s, r in other.asked.items()} == {s: turns(r) for s, r in model.asked.items()}
     assert "by_sample" not in Shots(Listener(), draw="task").capabilities
     assert "by_sample" in Shots(Listener()).capabilities
 
@@ -252,6 +259,32 @@ def test_boxes_are_shown_in_the_form_that_is_asked_for(unit: str, tmp_path: Path
     ]
     parsed = task.parse()(Answer(text=str(assistant.content[0])), sample, task)
     assert parsed.value[0].x1 == pytest.approx(truth.x1)
+
+
+def test_what_is_asked_is_looked_up_without_the_examples(tmp_path: Path) -> None:
+    """Three questions on one picture, each asked before in the pool: the answer is that question's."""
+    task = questions(tmp_path / "d", test=0)
+    table, pairs = tmp_path / "d" / "t.jsonl", [("Is the heart enlarged?", "yes"), ("Where is the tip?", "carina")]
+    PIL.fromarray(np.random.default_rng(9).integers(0, 256, (40, 40), dtype=np.uint8)).save(tmp_path / "d" / "same.png")
+    rows = [
+        {"id": f"{split}-{i}", "image": "same.png", "split": split, "question": q, "answer": a, "patient": split}
+        for split in ("train", "test") for i, (q, a) in enumerate(pairs)
+    ]  # fmt: skip
+    rows += [
+        {"id": f"more-{i}", "image": f"train{i}.png", "split": "train", "question": f"Is the heart enlarged in {i}?",
+         "answer": "no", "patient": "more"} for i in range(8)
+    ]  # fmt: skip
+    table.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    for spec in ("knn:k=1", "shots(knn:k=1,k=4)"):
+        evaluation = radbench.evaluate(spec, task, out=tmp_path / spec, resamples=10)
+        assert evaluation.results is not None
+        assert evaluation.results["tasks"]["t"]["metrics"]["exact-match"]["value"] == 1.0
+    model = ask(task, tmp_path / "rag", Rag(heard := Listener(), embed="pixels"), k=4)
+    assert isinstance(model, Rag)
+    told = {s: str(r.messages[-1].content[-1]).rpartition("\n")[2] for s, r in heard.asked.items()}
+    assert told == {
+        f"test-{i}": f"The most similar case was asked: {q} Its annotation is: {a}." for i, (q, a) in enumerate(pairs)
+    }
 
 
 def test_what_cannot_be_shown_is_refused(tmp_path: Path) -> None:
