@@ -26,7 +26,10 @@ class Engine(Protocol):
     """What answers and scores a run's plan. Every engine gives the same results.
 
     Raises :class:`RadbenchError`. An engine opens what it needs by itself; ``close`` gives it back and may come twice.
+    ``check`` says what it cannot run before there is a folder.
     """
+
+    def check(self, plan: Plan) -> None: ...
 
     def answer_all(self, plan: Plan, folder: RunFolder, shard: Shard, progress: Progress) -> Outcome: ...
 
@@ -37,6 +40,9 @@ class Engine(Protocol):
 
 class _Local:
     """This process."""
+
+    def check(self, plan: Plan) -> None:
+        pass
 
     def answer_all(self, plan: Plan, folder: RunFolder, shard: Shard, progress: Progress) -> Outcome:
         return answer_all(plan, folder, shard, progress)
@@ -135,6 +141,7 @@ def run(
     cache_clear()  # files may have changed since an earlier run of this process
     try:
         plan = make_plan(config.anchored(), model)
+        engine.check(plan)
         folder = RunFolder(path)
         folder.claim(plan.manifest, plan.identity())
         with run_log(folder):

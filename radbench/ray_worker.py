@@ -5,19 +5,24 @@ Answers and statistics go into the run folder, which every machine must see at t
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from traceback import format_tb
 from typing import Any
 
 from radbench import errors
-from radbench.errors import OPEN_ACCESS, ConfigError, ModelError, RadbenchError, ResumeError, shown
+from radbench.errors import OPEN_ACCESS, ConfigError, ModelError, RadbenchError, ResumeError
 from radbench.folder import MANIFEST, RunFolder, Shard
 from radbench.plan import Plan, RunConfig, make_plan, scoring_plan
 from radbench.progress import Silent
@@ -25,6 +30,7 @@ from radbench.progress import Silent
 log = logging.getLogger("radbench")
 
 LOCK_SECONDS = 60.0  # how long the answers file of a worker that died may stay locked, on its own machine or another
+POLL_SECONDS = 0.25  # between looks for the stop file
 ENTRY = "entry.json"  # a scored task's part of results.json, beside its statistics until the driver has read it
 
 
@@ -38,6 +44,7 @@ class Order:
     folder: str  # the driver's working directory, where modules beside the data lie
     paths: tuple[str, ...]  # its import path
     stop: str  # as soon as this file is there, work ends
+    access: str  # the strictest of the tasks
     scoring: bool = False
 
 
@@ -47,6 +54,7 @@ class Reply:
 
     count: int = 0
     complete: bool = True
+    access: Mapping[str, str] = field(default_factory=dict)  # as in Outcome
     error: str = ""  # name of the error's class
     message: str = ""
     remedy: str = ""
@@ -72,7 +80,8 @@ class Worker:
 
     def prepare(self, order: Order) -> Reply:
         """Make the plan and check that it is the run's own."""
-        return self._reply(lambda: self._prepare(order))
+        self._order = order
+        return self._reply(self._prepare)
 
     def answer(self, index: int, count: int) -> Reply:
         """Ask what shard ``index`` of ``count`` has no answer to yet; ``count`` of the reply is the shard's size."""
@@ -82,10 +91,20 @@ class Worker:
         """Score one task: ``stats/<task>/`` and its entry of the results beside it."""
         return self._reply(lambda: self._score(task))
 
-    def _prepare(self, order: Order) -> Reply:
-        self._order, self._folder = order, RunFolder(Path(order.run))
+    def end(self) -> None:
+        """End this process, with the model gone before: its temporary files and its own processes end with it."""
+        import ray
+
+        self.__dict__.clear()
+        gc.collect()
+        ray.actor.exit_actor()
+
+    def _prepare(self) -> Reply:
+        order = self._order
+        self._folder = RunFolder(Path(order.run))
         log.addHandler(logging.NullHandler())  # the plan's warnings are the driver's to tell
         log.propagate = False
+        log.setLevel(logging.ERROR)
         if os.path.isdir(order.folder):
             os.chdir(order.folder)
         sys.path += [p for p in order.paths if p not in sys.path and os.path.isdir(p)]
@@ -94,21 +113,22 @@ class Worker:
                 f"a worker on {os.uname().nodename} does not see the run folder {order.run}",
                 remedy="a cluster needs one folder for runs and one for data that all machines mount at the same path",
             )
+        _write_to(self._folder.path / "run.log")  # before any code of the model's or the data's runs
         config = RunConfig.from_dict(order.config)
         if order.scoring:
             self._plan = scoring_plan({**self._folder.manifest, "config": config.as_dict()})
         else:
             self._plan = make_plan(config)
         self._folder.check(self._plan.identity())
-        _write_to(self._folder.path / "run.log")
+        log.setLevel(logging.INFO)
         return Reply()
 
     def _answer(self, shard: Shard) -> Reply:
         from radbench.runner import answer_all
 
-        _await_lock(self._folder, shard, self._order.stop)
-        outcome = answer_all(self._plan, self._folder, shard, _Watch(self._order.stop))
-        return Reply(outcome.asked + outcome.reused)
+        _await_lock(self._folder, shard)
+        outcome = answer_all(self._plan, self._folder, shard, Silent())
+        return Reply(outcome.asked + outcome.reused, access=outcome.access)
 
     def _score(self, task: str) -> Reply:
         from radbench.answers import AnswerIndex
@@ -122,46 +142,49 @@ class Worker:
 
     def _reply(self, work: Callable[[], Reply]) -> Reply:
         try:
-            return work()
+            with _ended_by(self._order.stop):
+                return work()
         except KeyboardInterrupt:
             return Reply(error="Interrupted", message="a worker was interrupted")
         except RadbenchError as error:
             kind = next(c.__name__ for c in type(error).__mro__ if getattr(errors, c.__name__, None) is c)
-            return Reply(error=kind, message=self._discreet(error), remedy=error.remedy)
+            told = error.discreet(self._order.access) if isinstance(error, ModelError) else error
+            return Reply(error=kind, message=told.message, remedy=told.remedy)
         except Exception as error:
-            log.exception("a worker stopped")
+            if self._order.access in OPEN_ACCESS:
+                log.exception("a worker stopped")
+            else:  # where, without what it said
+                log.error("a worker stopped: %s\n%s", type(error).__name__, "".join(format_tb(error.__traceback__)))
             return Reply(
                 error="RadbenchError",
                 message=f"a worker on {os.uname().nodename} stopped: {type(error).__name__}",
                 remedy=f"{self._order.run}/run.log has the traceback; the answers so far are safe",
             )
 
-    def _discreet(self, error: RadbenchError) -> str:
-        """The message; what a model's own code said about restricted data stays in run.log."""
-        plan: Plan | None = getattr(self, "_plan", None)
-        access = (
-            next((p.task.access for p in plan.tasks if p.task.access not in OPEN_ACCESS), "open") if plan else "open"
-        )
-        said = str(error.__cause__ or "")
-        if isinstance(error, ModelError) and said and access not in OPEN_ACCESS:
-            return error.message.replace(said, shown(said, access))
-        return error.message
 
+@contextmanager
+def _ended_by(stop: str) -> Iterator[None]:
+    """Raises KeyboardInterrupt in this, the main thread soon after the file ``stop`` was made, also while a model works.
 
-class _Watch(Silent):
-    """Ends the answer pass, as Ctrl-C would, once the driver has made the stop file."""
+    SIGINT would do the same, but Ray blocks it.
+    """
+    over, lock, main = threading.Event(), threading.Lock(), threading.get_ident()
 
-    SECONDS = 0.25
+    def watch() -> None:
+        while not over.wait(POLL_SECONDS):
+            if os.path.exists(stop):
+                with lock:
+                    if not over.is_set():
+                        signal.pthread_kill(main, signal.SIGUSR1)
+                return
 
-    def __init__(self, stop: str) -> None:
-        self._stop, self._looked = stop, 0.0
-
-    def advance(self, count: int) -> None:
-        now = time.monotonic()
-        if now - self._looked >= self.SECONDS:
-            self._looked = now
-            if os.path.exists(self._stop):
-                raise KeyboardInterrupt
+    signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        with lock:
+            over.set()
 
 
 def digest_of(folder: RunFolder) -> str:
@@ -172,7 +195,7 @@ def digest_of(folder: RunFolder) -> str:
         return ""
 
 
-def _await_lock(folder: RunFolder, shard: Shard, stop: str) -> None:
+def _await_lock(folder: RunFolder, shard: Shard) -> None:
     """Wait for the worker that had the shard before: the system gives its lock back once it is really gone."""
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
@@ -180,7 +203,7 @@ def _await_lock(folder: RunFolder, shard: Shard, stop: str) -> None:
             with folder.writer(shard):
                 return
         except ResumeError:
-            if time.monotonic() > deadline or os.path.exists(stop):
+            if time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
 
@@ -190,7 +213,6 @@ def _write_to(path: Path) -> None:
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s worker {os.getpid()}: %(message)s"))
     log.addHandler(handler)
-    log.setLevel(logging.INFO)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     file = os.open(path, os.O_WRONLY | os.O_APPEND)

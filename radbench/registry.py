@@ -231,34 +231,30 @@ def anchored_model(spec: str) -> str:
     """A model's spec with absolute paths, where options that mean a path (``paths`` of its class) name what is there."""
     if wrapper := re.fullmatch(r"([\w-]+)\((.*)\)", spec, re.DOTALL):
         first, *options = top_level(wrapper[2])
-        return f"{wrapper[1]}({','.join([anchored_model(first), *map(_anchored_embedder, options)])})"
+        return f"{wrapper[1]}({','.join([anchored_model(first), *(_anchored(o, '', ()) for o in options)])})"
     name, colon, rest = spec.partition(":")
-    factory = next((_load(e) for e in _entries("radbench.models") if e.name == name), None)
+    factory: Any = next((_load(e) for e in _entries("radbench.models") if e.name == name), None)
+    if factory is None or not rest:
+        return spec
     paths = getattr(factory, "paths", ())
-    if not paths:
-        return (
-            spec
-            if name != "knn"
-            else ":".join(filter(None, (name, ",".join(map(_anchored_embedder, top_level(rest))))))
-        )
     if getattr(factory, "raw_argument", False):
-        return f"{name}:{_absolute(rest)}"
-    positional = [p for p in inspect.signature(factory).parameters if p != "self"]
-    parts = []
-    for position, part in enumerate(top_level(rest)):
-        key, equals, value = part.partition("=") if re.match(r"\w+=", part) else (positional[position], "", part)
-        moved = _absolute(value) if key in paths else value
-        parts.append(f"{key}={moved}" if equals else moved)
-    return name + colon + ",".join(parts)
+        return f"{name}:{_absolute(rest)}" if paths else spec
+    if getattr(factory, "hosted", False):
+        paths = (*paths, "python")
+    parts = top_level(rest)
+    positional = [p for p in inspect.signature(factory).parameters if p != "self"] + [""] * len(parts)
+    return name + colon + ",".join(_anchored(p, n, paths) for p, n in zip(parts, positional, strict=False))
 
 
-def _anchored_embedder(part: str) -> str:
-    """``embed=SPEC`` of a retrieval, its model anchored; any other option as it is."""
-    if not part.startswith("embed="):
-        return part
-    spec = part.removeprefix("embed=")
-    inside = spec[1:-1] if spec.startswith("(") and spec.endswith(")") else spec
-    return f"embed={spec.replace(inside, anchored_model(inside), 1)}"
+def _anchored(part: str, positional: str, paths: Iterable[str]) -> str:
+    """``key=value``, or the value of a positional option, with its path absolute; ``embed=`` names another model."""
+    key, equals, value = part.partition("=") if re.match(r"\w+=", part) else (positional, "", part)
+    if key in paths:
+        value = _absolute(value)
+    elif key == "embed":
+        inside = value[1:-1] if value.startswith("(") and value.endswith(")") else value
+        value = value.replace(inside, anchored_model(inside), 1)
+    return f"{key}={value}" if equals else value
 
 
 def _absolute(value: str) -> str:

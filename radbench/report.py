@@ -60,10 +60,16 @@ def table(results: Mapping[str, Any]) -> str:
             label = f"{metric} {ARROWS[entry['better']]} ({group['how']})"
             marks = "" if group["clustered"] else " *"
             rows.append([f"{name} (group)", label, number(entry["value"]), span(entry) + marks, str(group["n"]), ""])
-    lines = [clean(f"model: {results['model'].get('name', '?')}"), ""]
+    lines = [clean(f"model: {results['model'].get('name', '?')}{regime_of(results)}"), ""]
     lines.append(aligned(["task", "metric", "value", percent, "n", "failed"], rows, right={2, 4, 5}))
     lines += ["", *map(clean, notes(results))]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def regime_of(results: Mapping[str, Any]) -> str:
+    """`` (few-shot:4)`` where the model says a regime of its own, other than the tasks'; else nothing."""
+    regime = results["model"].get("regime")
+    return f" ({regime})" if regime and {regime} != {t.get("regime") for t in results["tasks"].values()} else ""
 
 
 def notes(results: Mapping[str, Any]) -> list[str]:

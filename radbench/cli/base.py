@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from typing import Annotated, ParamSpec
 
 import typer
@@ -60,6 +61,11 @@ def guarded(function: Callable[P, int | None]) -> Callable[P, None]:
         raise typer.Exit(int(code or 0))
 
     return wrapper
+
+
+def prints_elsewhere(as_json: bool) -> AbstractContextManager[object]:
+    """With ``--json`` what models, metrics and libraries print goes to standard error."""
+    return redirect_stdout(sys.stderr) if as_json else nullcontext()
 
 
 def split_names(values: Iterable[str]) -> list[str]:

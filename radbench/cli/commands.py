@@ -162,11 +162,22 @@ def fetch_command(
     mrconso: Annotated[str | None, typer.Option(help="umls: MRCONSO.RRF of your licensed release")] = None,
     mrsty: Annotated[str | None, typer.Option(help="umls: MRSTY.RRF of the same release")] = None,
     revision: Annotated[str | None, typer.Option(help="model: branch, tag or commit")] = None,
+    code: Annotated[
+        bool, typer.Option("--code", help="model: its Python files too, for trust_remote_code=True")
+    ] = False,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(help="model: a pickled checkpoint by name, e.g. checkpoint.pt; repeat", metavar="FILE"),
+    ] = None,
 ) -> int:
-    """Bring what is needed: metrics' checkpoints, a dictionary from your UMLS release, NLTK's data, a model of the hub."""
+    """Bring a model of the hub, metrics' checkpoints, NLTK's data, or a dictionary from your UMLS release.
+
+    radbench fetch model OWNER/NAME brings safetensors, configuration and tokenizer into the hub's cache, where
+    hf:OWNER/NAME looks.
+    """
     from radbench.cli import fetch
 
-    return fetch.run(what, names or [], out, mrconso, mrsty, revision)
+    return fetch.run(what, names or [], out, mrconso, mrsty, revision, code, include or [])
 
 
 @app.command("init")

@@ -1,7 +1,8 @@
-"""``radbench fetch``: the only command that reaches a network for metrics, and the one that indexes a UMLS release."""
+"""``radbench fetch``: the only command that reaches a network for metrics and models, and the one that indexes a UMLS release."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from radbench.errors import ConfigError, nearest
@@ -10,17 +11,26 @@ NLTK_DATA = {"punkt_tab": "tokenizers/punkt_tab", "wordnet": "corpora/wordnet"}
 
 
 def run(
-    what: str, names: list[str], out: str, mrconso: str | None, mrsty: str | None, revision: str | None = None
+    what: str,
+    names: list[str],
+    out: str,
+    mrconso: str | None,
+    mrsty: str | None,
+    revision: str | None = None,
+    code: bool = False,
+    include: Sequence[str] = (),
 ) -> int:
     kinds = ("weights", "umls", "nltk", "model")
     if what not in kinds:
         raise ConfigError(
             f"cannot fetch '{what}': {nearest(what, kinds)}", remedy="radbench fetch weights|umls|nltk|model"
         )
-    if revision is not None and what != "model":
-        raise ConfigError("--revision goes with model", remedy="radbench fetch model ID --revision REVISION")
+    if (revision is not None or code or include) and what != "model":
+        raise ConfigError(
+            "--revision, --code and --include go with model", remedy="radbench fetch model ID --revision REVISION"
+        )
     if what == "model":
-        return _model(names, revision)
+        return _model(names, revision, code, include)
     if what != "weights" and names:
         raise ConfigError(f"'{what}' takes no names, got {', '.join(names)}", remedy=f"radbench fetch {what} --help")
     if what != "umls" and (mrconso or mrsty):
@@ -32,12 +42,12 @@ def run(
     return _weights(names, out) if what == "weights" else _nltk(out)
 
 
-def _model(names: list[str], revision: str | None) -> int:
+def _model(names: list[str], revision: str | None, code: bool, include: Sequence[str]) -> int:
     if len(names) != 1:
         raise ConfigError("name one model of the Hugging Face hub", remedy="radbench fetch model google/medgemma-4b-it")
     from radbench.cli.fetch_model import fetch_model
 
-    return fetch_model(names[0], revision)
+    return fetch_model(names[0], revision, code, include)
 
 
 def _weights(names: list[str], out: str) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from fnmatch import filter as matching
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,8 +15,8 @@ _FILES = ("*.safetensors", "*.json", "*.txt", "*.jinja", "*.model")
 _LEFT_OUT = ("original/*", "onnx/*", "consolidated*")
 
 
-def fetch_model(name: str, revision: str | None = None, code: bool = False) -> int:
-    """Download safetensors, configuration, processor and tokenizer files; pickled weights never.
+def fetch_model(name: str, revision: str | None = None, code: bool = False, include: Sequence[str] = ()) -> int:
+    """Download safetensors, configuration, processor and tokenizer files; pickled weights only where ``include`` names them.
 
     ``code`` brings the repository's Python files too, for ``trust_remote_code=True``. A gated model asks for its owner's
     terms to be accepted and for a token (``hf auth login`` or ``HF_TOKEN``). Raises :class:`ConfigError`.
@@ -23,7 +26,7 @@ def fetch_model(name: str, revision: str | None = None, code: bool = False) -> i
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
-    files = [*_FILES, "*.py"] if code else list(_FILES)
+    files = [*_FILES, *(["*.py"] if code else []), *include]
     try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=files, ignore_patterns=list(_LEFT_OUT)))
     except GatedRepoError:
@@ -43,10 +46,21 @@ def fetch_model(name: str, revision: str | None = None, code: bool = False) -> i
             f"model '{name}'{at} could not be downloaded: {error}",
             remedy="check the network, the disk and the revision",
         ) from error
-    if not any(folder.glob("*.safetensors")):
+    files = [str(file.relative_to(folder)) for file in folder.rglob("*")]
+    if missing := [pattern for pattern in include if not matching(files, pattern)]:
         raise ConfigError(
-            f"model '{name}' has no safetensors weights; pickled ones are not fetched",
-            remedy="ask its owner, or save it with save_pretrained(FOLDER, safe_serialization=True) and give the folder",
+            f"model '{name}' has no file {', '.join(missing)}", remedy="its page on the hub lists its files"
+        )
+    if not include and not any(folder.glob("*.safetensors")):
+        raise ConfigError(
+            f"model '{name}' has no safetensors weights; pickled ones are not fetched unless they are named",
+            remedy="--include checkpoint.pt or as its page on the hub calls them, or ask its owner for safetensors",
+        )
+    if include:
+        print(
+            f"radbench: {', '.join(include)}: pickled weights can hold code; radbench reads them with weights_only,"
+            " other programs may run it",
+            file=sys.stderr,
         )
     print(f"{name}: {folder}")
     return 0

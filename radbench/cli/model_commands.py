@@ -28,7 +28,10 @@ def models_check_command(
     max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer to a case")] = 128,
     as_json: Json = False,
 ) -> int:
-    """Load a model and ask it a picture, two pictures and a volume: prompt as sent, answer, tokens, speed, memory."""
+    """Load a model and ask it a picture, two pictures and a volume: prompt as sent, answer, tokens, speed, memory.
+
+    Exit 1 where it does not load, a case fails, or a run would count every answer as a failure, as where all are cut off.
+    """
     from radbench.cli import models
 
     return models.check(spec, keep, max_new_tokens, as_json)

@@ -7,10 +7,13 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+from radbench.cli.base import prints_elsewhere
 from radbench.errors import ConfigError, Exit
-from radbench.model_check import SAMPLES, CaseResult, ModelCheck, check_model
+from radbench.model_check import check_model
+from radbench.model_results import SAMPLES, CaseResult, ModelCheck
 from radbench.report import clean
 
 _REPEATED = re.compile(r"(<[^<>\s]{1,40}>)(?:\1){3,}")
@@ -18,18 +21,21 @@ _MARGIN = "     "
 
 
 def check(spec: str, keep: str | None, max_new_tokens: int, as_json: bool) -> int:
-    """Load a model, ask it the built-in cases and print what came of it; 1 where it cannot be loaded or a case fails.
+    """Load a model, ask it the built-in cases and print what came of it.
+
+    1 where it cannot be loaded, a case fails, or a run would count every answer as a failure.
 
     ``keep`` is a new or empty folder for the cases' files, which are else gone afterwards.
     """
-    if keep is not None:
-        folder = Path(keep).expanduser()
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ConfigError(f"--keep {keep}: is not empty", remedy="give a new folder")
+    with ExitStack() as stack:
+        stack.enter_context(prints_elsewhere(as_json))
+        if keep is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="radbench-check-")))
+        else:
+            folder = Path(keep).expanduser()
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise ConfigError(f"--keep {keep}: is not empty", remedy="give a new folder")
         found = check_model(spec, folder, max_new_tokens, _teller(as_json))
-    else:
-        with tempfile.TemporaryDirectory(prefix="radbench-check-") as scratch:
-            found = check_model(spec, Path(scratch), max_new_tokens, _teller(as_json))
     if as_json:
         print(json.dumps(found.as_dict()))
     else:
@@ -117,10 +123,14 @@ def _summary(found: ModelCheck) -> Iterator[str]:
         yield "  (batches and parallel requests are faster; longer answers slower)"
     asked = [c for c in found.cases if c.skipped is None]
     failed = [c.name for c in asked if c.failed]
-    if found.ok:
-        yield f"ready: {len(asked)} cases asked, all answered"
-    else:
+    if failed or not asked:
         yield f"NOT READY: {'failed: ' + ', '.join(failed) if failed else 'the model claims none of the cases'}"
+    elif found.lost:
+        counted = sum(c.counts is not None for c in asked)
+        verdict = f"answered, but a run would count {len(found.lost)} of {counted} as failures: {', '.join(found.lost)}"
+        yield verdict if found.ok else f"NOT READY: {verdict}"
+    else:
+        yield f"ready: {len(asked)} cases asked, all answered"
 
 
 def _size(count: int) -> str:

@@ -12,12 +12,15 @@ from typing import Any
 
 from radbench import api
 from radbench.answers import encode_answer
-from radbench.cli.base import split_names
+from radbench.care.inventory import strictest
+from radbench.cli.base import prints_elsewhere, split_names
 from radbench.errors import OPEN_ACCESS, ConfigError, DataError, ImageError, ResumeError, shown
 from radbench.folder import RunFolder, Shard
+from radbench.model_adapters.wrapping import Wrapper
 from radbench.plan import Plan, RunConfig, make_plan
 from radbench.progress import progress_for
-from radbench.records import Answer, Image, Request
+from radbench.records import Answer, Image, Model, Request
+from radbench.registry import find_model
 from radbench.report import clean, table
 
 
@@ -71,6 +74,10 @@ class RunOptions:
         if self.data:
             given["data"] = tuple(self.data)
         config = replace(base, **given)
+        if self.shots is not None and config.model.startswith("shots("):
+            raise ConfigError(
+                f"model '{config.model}' is given shots already", remedy="leave out --shots, or give --model"
+            )
         if self.shots is not None and config.model:
             config = replace(config, model=f"shots({config.model},k={self.shots},seed={config.seed})")
         if not config.model:
@@ -110,8 +117,18 @@ class EngineOptions:
 
 def run(options: RunOptions, engine: EngineOptions, shard: str | None, allow_failures: float, as_json: bool) -> int:
     config, out = options.resolve()
-    evaluation = api.run(config, out, _shard(shard), progress_for(quiet=as_json), engine=engine.engine_of(shard))
+    with prints_elsewhere(as_json):
+        _warn_of_shards(config.model, _shard(shard))
+        evaluation = api.run(config, out, _shard(shard), progress_for(quiet=as_json), engine=engine.engine_of(shard))
     return _finish(evaluation, allow_failures, as_json)
+
+
+def _warn_of_shards(model: str, shard: Shard) -> None:
+    """A cap on cost or tokens holds in one process."""
+    if shard.count > 1 and getattr(find_model(model), "budgeted", False):
+        print(
+            f"radbench: each of the {shard.count} shards has the whole cap on cost or tokens to itself", file=sys.stderr
+        )
 
 
 def resume(path: str, engine: EngineOptions, shard: str | None, as_json: bool) -> int:
@@ -123,7 +140,9 @@ def resume(path: str, engine: EngineOptions, shard: str | None, as_json: bool) -
         )
     try:
         progress = progress_for(quiet=as_json)
-        evaluation = api.run(config, Path(path), _shard(shard), progress, engine=engine.engine_of(shard))
+        with prints_elsewhere(as_json):
+            _warn_of_shards(config.model, _shard(shard))
+            evaluation = api.run(config, Path(path), _shard(shard), progress, engine=engine.engine_of(shard))
     except DataError as error:
         raise _moved(error, path, config.data) from None
     return _finish(evaluation, 1.0, as_json)
@@ -179,7 +198,8 @@ def score(
     replay = Replay(str(predictions))
     config = RunConfig(f"replay:{predictions}", tuple(split_names(tasks)), tuple(data or ()))
     target = Path(out) if out else Path("runs") / f"scored-{Path(str(predictions)).stem}"
-    evaluation = api.run(config, target, Shard(), progress_for(quiet=as_json), replay)
+    with prints_elsewhere(as_json):
+        evaluation = api.run(config, target, Shard(), progress_for(quiet=as_json), replay)
     if evaluation.outcome.asked and not replay.used:
         raise ConfigError(
             f"no prediction of {predictions} matches a sample of {', '.join(config.tasks)}",
@@ -199,7 +219,8 @@ def _score_again(folder: RunFolder, as_json: bool) -> int:
     except DataError as error:
         raise _moved(error, str(folder.path), folder.manifest["config"]["data"]) from None
     folder.check(plan.identity())
-    results = score_run(plan, folder)
+    with prints_elsewhere(as_json):
+        results = score_run(plan, folder)
     print(json.dumps(results) if as_json else table(results))
     return 0 if results["complete"] else 5
 
@@ -223,8 +244,9 @@ def init(name: str) -> int:
 def dry_run(options: RunOptions, as_json: bool) -> int:
     """Counts, three rendered requests, size and time; nothing is asked and no folder made."""
     config, out = options.resolve()
-    plan = make_plan(config)
-    tasks = [_dry_task(plan, position) for position in range(len(plan.tasks))]
+    with prints_elsewhere(as_json):
+        plan = make_plan(config)
+        tasks = [_dry_task(plan, position) for position in range(len(plan.tasks))]
     if as_json:
         print(json.dumps({"out": str(out), "model": dict(plan.model_fingerprint), "tasks": tasks}))
         return 0
@@ -251,27 +273,35 @@ def _dry_task(plan: Plan, position: int) -> dict[str, Any]:
     task_plan = plan.tasks[position]
     task = task_plan.task
     keys: set[bytes] = set()
-    images, count, examples = 0, 0, list[tuple[Request, str]]()
+    images, count, examples = 0, 0, list[tuple[Request, Request, str]]()
     started = time.perf_counter()
     for sample in task_plan.samples():
         for draw in range(task_plan.renderer.draws):
             request = task_plan.renderer.render(sample, draw)
             if request.key not in keys and len(examples) < 3:
-                examples.append((request, sample.access or task.access))
+                asked = _as_asked(plan.model, request)
+                access = sample.access or task.access
+                if asked is not request and access in OPEN_ACCESS:  # it may hold samples of the support split
+                    access = strictest(task.dataset)
+                examples.append((request, asked, access))
             keys.add(request.key)
         count += 1
         images += len(sample.images)
     listing = time.perf_counter() - started
+    # A wrapper adds pictures or takes some away: as many to each request as to these, about.
+    pictures = sum(len(asked.images) for _, asked, _ in examples)
+    more = pictures - sum(len(request.images) for request, _, _ in examples)
+    images += round(count * more / max(len(examples), 1))
     started = time.perf_counter()
     broken = 0
-    for example, _ in examples:
-        for image in example.images:
+    for _, asked, _ in examples:
+        for image in asked.images:
             try:
                 image.load()
             except ImageError:
                 broken += 1
-    decoding = (time.perf_counter() - started) / max(sum(len(e.images) for e, _ in examples), 1)
-    line = max((len(encode_answer(e, Answer(text="x" * 100))) for e, _ in examples), default=0)
+    decoding = (time.perf_counter() - started) / max(pictures, 1)
+    line = max((len(encode_answer(e, Answer(text="x" * 100))) for e, _, _ in examples), default=0)
     return {
         "task": task.name,
         "samples": count,
@@ -280,8 +310,19 @@ def _dry_task(plan: Plan, position: int) -> dict[str, Any]:
         "broken": broken,
         "bytes": line * len(keys),
         "harness_seconds": 2 * listing + decoding * images,
-        "examples": [_shown_request(e, access) for e, access in examples],
+        "examples": [_shown_request(asked, access) for _, asked, access in examples],
     }
+
+
+def _as_asked(model: Model | None, request: Request) -> Request:
+    """The request as the innermost model gets it; itself where a picture that decides on that cannot be read."""
+    try:
+        changed = request
+        while isinstance(model, Wrapper):
+            changed, model = model.change(changed), model.inner
+    except ImageError:
+        return request
+    return changed
 
 
 def _shown_request(request: Request, access: str) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import cast
 
 from radbench.errors import ConfigError, nearest
-from radbench.registry import model_factory, model_names, parse_spec
+from radbench.registry import model_factory, model_names
+from radbench.specs import parse_spec
 
 
 def run(target: str, options: Sequence[str], checkout: str | None) -> int:
@@ -17,11 +20,17 @@ def run(target: str, options: Sequence[str], checkout: str | None) -> int:
         code = Code.in_file(target)
     else:
         factory = model_factory(target) if target in model_names() else None
-        if factory is None or not getattr(factory, "hosted", False):
-            raise ConfigError(
-                f"'{target}' is no hosted model: {nearest(target, model_names())}", remedy="or FILE.py:Class"
-            )
-        code = Code.of_class(factory)
+        if not getattr(factory, "hosted", False):
+            raise ConfigError(f"'{target}' is no hosted model: {nearest(target, _hosted())}", remedy="or FILE.py:Class")
+        code = Code.of_class(cast(type, factory))
     _, arguments, given = parse_spec(f":{','.join(options)}")
-    code.bound(arguments, given, "none here")
-    return worker.serve(code.target, {"arguments": arguments, "options": given, "checkout": checkout})
+    _, call = code.bound(arguments, given, "none here")
+    checkout = checkout or call.arguments.get("checkout")
+    return worker.serve(code.target, {"arguments": call.args, "options": call.kwargs, "checkout": checkout})
+
+
+def _hosted() -> Iterator[str]:
+    for name in model_names():
+        with suppress(ConfigError):  # a broken plug-in
+            if getattr(model_factory(name), "hosted", False):
+                yield name

@@ -19,6 +19,7 @@ from radbench.paper.rows import Results, Row, asked_for, block_of, row_names, se
 from radbench.public import public_name
 from radbench.registry import all_tasks
 from radbench.report import notes as report_notes
+from radbench.report import regime_of
 
 _TELLS = "radbench report RUN tells why"
 
@@ -94,8 +95,9 @@ def _part(block: Sequence[Row]) -> str:
 
 
 def _labels(runs: Sequence[ScoredRun]) -> list[str]:
-    """Runs are called by their model, by their folder too where two have one model, by a number where that is not enough."""
-    models = [public_name(str(run.results["model"].get("name", "?"))) for run in runs]
+    """Runs are called by their model and its own regime, by their folder too where two have the same, by a number where
+    that is not enough."""
+    models = [public_name(str(run.results["model"].get("name", "?"))) + regime_of(run.results) for run in runs]
     folders = [run.path.resolve().name for run in runs]
     labels = [f"{m} ({f})" if models.count(m) > 1 else m for m, f in zip(models, folders, strict=True)]
     return [

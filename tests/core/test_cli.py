@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -325,7 +326,7 @@ def test_a_third_party_package_plugs_in_by_entry_points(tmp_path: Path) -> None:
         (["run", "-m", "broken:f", "-t", "demo/modality"], "importing 'broken' failed: RuntimeError: at import"),
         (["run", "-m", "broken.py:f", "-t", "demo/modality"], "give the module without .py: broken:f"),
         (["run", "-m", "leaves:f", "-t", "demo/modality"], "importing 'leaves' failed: SystemExit"),
-        (["run", "-m", "knn:k=zero", "-t", "demo/modality"], "its options are: k=5"),
+        (["run", "-m", "knn:k=zero", "-t", "demo/modality"], "k is 'zero', expected a whole number"),
         (["score", "--predictions", "latin.jsonl", "-t", "demo/modality"], "not JSON in UTF-8"),
         (["score", "--predictions", "other.jsonl", "-t", "demo/modality"], "no prediction of other.jsonl matches"),
         (["score", "--predictions", "nothing.jsonl", "-t", "demo/modality"], "no such predictions file"),
@@ -357,3 +358,165 @@ def test_a_broken_plug_in_does_not_stop_the_others(tmp_path: Path) -> None:
     done = radbench("run", "-m", "constant:CT", "-t", "demo/modality", "-o", "r", cwd=tmp_path, path=tmp_path / "site")
     assert done.returncode == 0, done.stderr
     assert "the plug-in 'bad'" in done.stderr
+
+
+# --- models that print, ask with examples or are described ---
+
+
+@pytest.fixture
+def printing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A model that prints wherever it can; it claims several pictures, so that it takes examples."""
+    (tmp_path / "prints.py").write_text(
+        "from radbench.records import Answer\n"
+        "class Prints:\n"
+        "    capabilities = frozenset({'text', 'multi_image'})\n"
+        "    def __init__(self): print('MADE')\n"
+        "    def fingerprint(self): return {'adapter': 'test', 'name': 'prints'}\n"
+        "    def answer(self, requests):\n"
+        "        print('ASKED')\n"
+        "        for request in requests: yield request, Answer(text='yes')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "prints", raising=False)
+    return "prints:Prints"
+
+
+@pytest.fixture
+def with_support(tmp_path: Path) -> Callable[..., str]:
+    """A task of three questions about a picture each, and a support split of four."""
+    from PIL import Image as PIL
+
+    def write(access: str = "open") -> str:
+        rows = []
+        for i, split in enumerate(["train"] * 4 + ["test"] * 3):
+            PIL.frombytes("L", (8, 8), bytes((37 * i + 11 * j * j) % 256 for j in range(64))).save(
+                tmp_path / f"{i}.png"
+            )
+            rows.append(
+                {"id": f"s{i}", "question": f"What of {i}?", "answer": "yn"[i % 2], "image": f"{i}.png", "split": split}
+            )
+        (tmp_path / "t.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+        task = {"name": "test/t", "kind": "vqa", "metrics": ["exact-match"], "support": "train",
+                "data": {"table": "t.jsonl", "access": access}}  # fmt: skip
+        (tmp_path / "t.yaml").write_text(json.dumps(task))
+        return str(tmp_path / "t.yaml")
+
+    return write
+
+
+def options_for(model: str, task: str, out: str, shots: int | None = None) -> Any:
+    from radbench.cli.work import RunOptions
+
+    return RunOptions(None, model, [task], None, out, None, None, None, 50, None, shots)
+
+
+def test_json_is_all_that_standard_output_gets(
+    printing: str, text_task: TaskWriter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from radbench.cli import work
+
+    options, here = options_for(printing, str(text_task(4)), "run"), work.EngineOptions()
+    commands: list[Callable[[], int]] = [
+        lambda: work.dry_run(options, True),
+        lambda: work.run(options, here, None, 1.0, True),
+        lambda: work.resume("run", here, None, True),
+        lambda: work.score("run", None, None, None, None, True),
+    ]
+    for command in commands:
+        assert command() == 0
+        printed = capsys.readouterr()
+        assert json.loads(printed.out)
+    work.run(options_for(printing, str(text_task(4)), "other"), here, None, 1.0, False)
+    assert "MADE\nASKED\n" in capsys.readouterr().out
+
+
+def test_a_dry_run_shows_the_requests_as_the_model_gets_them(
+    printing: str, with_support: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from radbench.cli import work
+
+    def shown(model: str, shots: int | None = None, access: str = "open") -> dict[str, Any]:
+        work.dry_run(options_for(model, with_support(access), "run", shots), True)
+        return json.loads(capsys.readouterr().out)["tasks"][0]  # type: ignore[no-any-return]
+
+    bare, few = shown(printing), shown(printing, 2)
+    assert (bare["images"], few["images"]) == (3, 9)
+    assert [len(e["content"]) for e in bare["examples"]] == [2, 2, 2]
+    for example in few["examples"]:
+        assert sum("<image" in part for part in example["content"]) == 3
+        assert sum(part.startswith("assistant: ") for part in example["content"]) == 2
+        assert example["content"][-1].startswith("user: What of ")
+    blind = shown(f"question_only({printing})")
+    assert (blind["images"], blind["examples"][0]["content"]) == (0, ["user: What of 4?"])
+    assert "What of" not in json.dumps(shown(printing, 2, "credentialed"))
+
+
+def test_tables_name_a_regime_that_is_not_the_tasks_own(
+    printing: str, with_support: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from radbench.analysis.pairing import open_runs
+    from radbench.cli import work
+    from radbench.paper.table import paper_table
+
+    task = with_support()
+    work.run(options_for(printing, task, "few", 2), work.EngineOptions(), None, 1.0, False)
+    work.run(options_for(printing, task, "bare"), work.EngineOptions(), None, 1.0, False)
+    tables = capsys.readouterr().out
+    assert "model: shots(prints,k=2) (few-shot:2)\n" in tables
+    assert "model: prints\n" in tables
+    labels = [c.label for c in paper_table(open_runs([Path("few"), Path("bare")])).columns]
+    assert labels == ["shots(prints,k=2) (few-shot:2)", "prints"]
+
+
+def test_every_model_can_be_described(capsys: pytest.CaptureFixture[str]) -> None:
+    from radbench.cli import catalogue
+    from radbench.registry import model_names
+
+    for name in model_names():
+        assert catalogue.describe(["model", name], None, False) == 0
+        assert f"{name}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["nltk", "--code"], "--revision, --code and --include go with model"),
+     (["model", "--include", "checkpoint.pt"], "name one model")],
+    ids=" ".join,
+)  # fmt: skip
+def test_options_of_fetching_a_model(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from typer.testing import CliRunner
+
+    from radbench.cli import app
+
+    done = CliRunner().invoke(app, ["fetch", *arguments])
+    assert done.exit_code == Exit.FAILED
+    assert message in done.stderr
+
+
+def test_pickled_weights_are_fetched_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    from typer.testing import CliRunner
+
+    from radbench.cli import app
+
+    (tmp_path / "checkpoint.pt").touch()
+    asked: list[list[str]] = []
+
+    def fetched(name: str, *, allow_patterns: list[str], **_: Any) -> str:
+        asked.append(allow_patterns)
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
+    command = ["fetch", "model", "someone/flamingo", "--code"]
+    done = CliRunner().invoke(app, [*command, "--include", "checkpoint.pt", "--include", "*.bin"])
+    assert "has no file *.bin" in done.stderr
+    done = CliRunner().invoke(app, [*command, "--include", "checkpoint.pt"])
+    assert done.exit_code == 0
+    assert asked[-1][-2:] == ["*.py", "checkpoint.pt"]
+    assert "weights_only" in done.stderr
+    assert done.stdout == f"someone/flamingo: {tmp_path}\n"
+    done = CliRunner().invoke(app, command)
+    assert "--include checkpoint.pt" in done.stderr

@@ -114,6 +114,8 @@ def test_function_and_constant(checked: Callable[..., ModelCheck]) -> None:
     assert notes["boxes"] == "answered with text where boxes were asked for: the task's parser reads them from it"
     assert "counts it as a failure" in notes["mask of a picture"]
     assert not notes["one image"]
+    lost = "answered, but a run would count 2 of 6 as failures: mask of a picture, mask of a volume"
+    assert list(command.lines(boxed))[-1] == lost
 
 
 def test_only_what_is_claimed_is_asked(checked: Callable[..., ModelCheck]) -> None:
@@ -215,7 +217,11 @@ def test_shown_that_fails_is_a_note(checked: Callable[..., ModelCheck]) -> None:
 def test_an_answer_that_was_cut_off_or_changes(checked: Callable[..., ModelCheck]) -> None:
     turns = iter(range(99))
     found = checked(Model(lambda r: Answer(text=f"{next(turns)}", failure=Failure("cut_off"))))
-    assert found.ok
+    assert not found.ok
+    assert found.lost == ("one image", "two images", "a volume")
+    assert not any(c.failed for c in found.cases)
+    said = "\n".join(command.lines(found))
+    assert "NOT READY: answered, but a run would count 3 of 3 as failures: one image, two images, a volume" in said
     assert found.cases[0].note == "cut off at 128 tokens, which a run counts as a failure"
     assert found.repeats is False
     assert "ANOTHER ANSWER" in "\n".join(command.lines(found))
@@ -389,12 +395,15 @@ def test_command_in_json(
     monkeypatch.setattr(model_check, "built_in_cases", lambda folder, most: cases)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "half_ready.py").write_text(
-        "def answer(request):\n    if request.images[0].kind == 'volume':\n        raise KeyError('axial')\n    return 'ok'\n"
+        "def answer(request):\n    print('printed')\n"
+        "    if request.images[0].kind == 'volume':\n        raise KeyError('axial')\n    return 'ok'\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     assert command.check("half_ready:answer", None, 64, True) == 1
-    found = json.loads(capsys.readouterr().out)
-    assert (found["ok"], found["spec"]) == (False, "half_ready:answer")
+    printed = capsys.readouterr()
+    assert "printed" in printed.err
+    found = json.loads(printed.out)
+    assert (found["ok"], found["spec"], found["lost"]) == (False, "half_ready:answer", ["mask of a picture"])
     by_name = {c["name"]: c for c in found["cases"]}
     assert by_name["two images"]["answer"] == "ok"
     assert (by_name["a volume"]["failure"], by_name["a volume"]["message"]) == ("model", "KeyError: 'axial'")

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 import radbench
+from radbench import ray_cluster
 from radbench import ray_engine as engine_module
-from radbench.errors import ConfigError, DataError, Exit, Interrupted, ModelError, ResumeError
+from radbench.errors import ConfigError, DataError, Exit, Interrupted, ModelError, RadbenchError, ResumeError
 from radbench.folder import RunFolder
 from radbench.plan import scoring_plan
 from radbench.ray_engine import RayEngine, ray_engine
@@ -36,7 +37,7 @@ pytestmark = [
 TaskWriter = Callable[..., Path]
 
 MODEL = """
-import os, time
+import os, tempfile, time
 from pathlib import Path
 from radbench.records import Answer, Failure
 
@@ -53,6 +54,7 @@ class Model:
     def answer(self, requests):
         if not self.loaded:
             self.loaded = True
+            self.scratch = tempfile.TemporaryDirectory(prefix="held-", dir=".")
             with open("loaded.log", "a") as f:
                 f.write(f"{os.getpid()}\\n")
         print("PRINTED BY THE MODEL", flush=True)
@@ -63,6 +65,10 @@ class Model:
                 raise ValueError(f"cannot say anything about {request.sample}")
             if self.fail == "die" and number == 7:
                 os.kill(os.getpid(), 9)
+            if self.fail == "hang" and number == 7:
+                with tempfile.TemporaryDirectory(prefix="asking-", dir="."):
+                    Path("hangs.log").touch()
+                    time.sleep(60)
             with open("asked.log", "a") as f:
                 f.write(request.sample + "\\n")
             if number == 5:
@@ -71,14 +77,23 @@ class Model:
                 yield request, Answer(text="yes" if number % 2 else "no opacity is seen")
 """
 
+LEARNS = """
+class Learner(Model):
+    def tell(self, task, samples):
+        if "DRIVER" not in os.environ:
+            question = next(iter(samples)).slots["question"]
+            print("PRINTED:", question, flush=True)
+            raise KeyError(question)
+"""
+
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """One Ray of this machine for all tests of the file."""
-    with engine_module._loopback_and_silent(True):
+    with ray_cluster.loopback_and_silent(True):
         import ray
 
-        engine_module.start_here(ray, 2)
+        ray_cluster.start_here(ray, 2)
     yield ray
     ray.shutdown()
 
@@ -171,10 +186,12 @@ def test_two_workers_and_a_killed_one_give_the_bytes_of_the_local_engine(
     assert evaluation.outcome.asked + evaluation.outcome.reused == 120 == progress.total == progress.count
     assert evaluation.outcome.failures == local.outcome.failures == {"refused": 1}
     assert evaluation.outcome.reasons == local.outcome.reasons
+    assert evaluation.outcome.access == local.outcome.access == {"test/toy": "open"}
     assert len(set(lines(tmp_path / "asked.log"))) == 120
     assert len(lines(tmp_path / "asked.log")) < 120 + 0.2 / 0.03 + 2  # nothing flushed is asked again
     assert "a worker died (shard" in (tmp_path / "ray" / "run.log").read_text()
     assert not list((tmp_path / "ray" / "answers").glob(".stop*"))
+    assert len(list(tmp_path.glob("held-*"))) == 1  # of the one that was killed: the others tidied up
 
 
 def test_a_run_goes_on_with_either_engine_and_any_number_of_shards(
@@ -261,7 +278,7 @@ def test_a_request_that_kills_every_worker_ends_in_one_clear_error(
 
 
 def test_restricted_data_are_in_no_error_and_in_no_file_of_ray(
-    cluster: Any, lone: RayEngine, beside: str, text_task: TaskWriter, tmp_path: Path
+    cluster: Any, lone: RayEngine, beside: str, text_task: TaskWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = text_task(40)
     task.write_text(task.read_text().replace('"access": "open"', '"access": "credentialed"'))
@@ -270,11 +287,20 @@ def test_restricted_data_are_in_no_error_and_in_no_file_of_ray(
     (tmp_path / "restricted.py").write_text(
         MODEL.replace('f"cannot say anything about {request.sample}"', "str(request.messages)")
     )
+    (tmp_path / "learner.py").write_text(MODEL + LEARNS)
     with pytest.raises(ModelError) as caught:
         radbench.evaluate("restricted:Model:fail=raise", str(task), out=tmp_path / "run", engine=lone)
     assert "Secretword" not in str(caught.value)
-    assert "the model stopped on task 'test/toy': ValueError: <str of length" in str(caught.value)
-    radbench.evaluate("restricted:Model", str(task), out=tmp_path / "run", engine=lone)
+    assert "the model stopped on task 'test/toy': ValueError; what it said is not shown: credentialed" in str(
+        caught.value
+    )
+    monkeypatch.setenv("DRIVER", "here")  # the cluster's processes were begun without
+    with pytest.raises(RadbenchError, match=r"a worker on .* stopped: KeyError\n"):
+        radbench.evaluate("learner:Learner", str(task), out=tmp_path / "learnt", engine=lone)
+    log = (tmp_path / "learnt" / "run.log").read_text()
+    assert "PRINTED: " in log
+    assert 'learner.py", line' in log
+    assert "Secretword" not in log.replace("PRINTED: Secretword", "")
     files = [f for f in (session(cluster) / "logs").rglob("*") if f.is_file()]
     assert any(f.name.startswith("worker-") for f in files)
     for content in (f.read_bytes() for f in files):
@@ -290,6 +316,7 @@ def test_an_unknown_module_and_a_python_object_are_refused(
         radbench.evaluate("nowhere_to_be_found:Model", task, out=tmp_path / "run", engine=lone)
     with pytest.raises(ConfigError, match=r"Python object \(python:<lambda>\).*\n.*module:function"):
         radbench.evaluate(lambda request: "yes", task, out=tmp_path / "run", engine=lone)
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_only_the_driver_can_import_is_told_as_itself(
@@ -339,6 +366,14 @@ def test_data_that_cannot_be_read_are_told_as_themselves(
         radbench.evaluate(beside, str(task), out=tmp_path / "run", engine=lone)
 
 
+def test_a_cap_on_cost_is_not_multiplied_by_workers(beside: str, text_task: TaskWriter, tmp_path: Path) -> None:
+    module = tmp_path / f"{beside.partition(':')[0]}.py"
+    module.write_text(MODEL.replace("    def fingerprint", "    budgeted = True\n\n    def fingerprint"))
+    for workers in (None, 2):
+        with pytest.raises(ConfigError, match=r"the cap on cost or tokens is a process's.*\n.*--workers 1"):
+            radbench.evaluate(beside, str(text_task(5)), out=tmp_path / "run", engine=ray_engine(workers=workers))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -357,13 +392,16 @@ def test_ctrl_c_in_the_driver_stops_the_workers_with_everything_written(
     engine: RayEngine, beside: str, text_task: TaskWriter, tmp_path: Path
 ) -> None:
     def interrupt(count: int) -> None:
-        if len(lines(tmp_path / "asked.log")) > 10:
+        if len(lines(tmp_path / "asked.log")) > 10 and (tmp_path / "hangs.log").exists():
             raise KeyboardInterrupt
 
     progress: Progress = Shown(interrupt)
     task = str(text_task(100))
     with pytest.raises(Interrupted, match=r"interrupted: \d+ answers of this session are in .*\n.*radbench resume"):
-        radbench.evaluate(f"{beside}:seconds=0.05", task, out=tmp_path / "run", engine=engine, progress=progress)
+        slow = f"{beside}:seconds=0.05,fail=hang"
+        radbench.evaluate(slow, task, out=tmp_path / "run", engine=engine, progress=progress)
+    assert not list(tmp_path.glob("held-*"))
+    assert not list(tmp_path.glob("asking-*"))  # a worker that is busy with an answer ends by itself too
     asked = lines(tmp_path / "asked.log")
     assert 10 < len(asked) < 100
     answered = sum(len(lines(p)) for p in (tmp_path / "run" / "answers").glob("*.jsonl"))
@@ -383,7 +421,7 @@ def test_the_command_line_starts_and_ends_its_own_ray_and_ctrl_c_ends_with_exit_
     task = str(text_task(400))
     command = [sys.executable, "-m", "radbench", "run", "-m", f"{beside}:seconds=0.05", "-t", task, "-o", "run"]
     process = subprocess.Popen(
-        [*command, "--engine", "ray", "--workers", "2"], cwd=tmp_path, start_new_session=True,
+        [*command, "--engine", "ray", "--workers", "1"], cwd=tmp_path, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     wait_for(lambda: len(lines(tmp_path / "asked.log")) > 10)

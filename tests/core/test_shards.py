@@ -145,3 +145,21 @@ def test_accelerate_launch_does_the_same_and_counts_gpus_itself(
     said(recipe("accelerate.sh", tmp_path, "2", "--model", "scripted:Model", "--tasks", task, "--out", "run"))
     assert results_bytes(tmp_path / "run") == whole
     assert {gpu for _, gpu in asked(tmp_path)} == {"0", "1"}
+
+
+def test_a_cap_on_cost_is_each_shards_own(
+    text_task: TaskWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from radbench.cli import work
+
+    (tmp_path / "capped.py").write_text(MODEL.replace("    def __init__", "    budgeted = True\n\n    def __init__"))
+    (tmp_path / "free.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    task = str(text_task(4))
+    for model, shard, warned in (("capped", "1/2", True), ("capped", None, False), ("free", "1/2", False)):
+        options = work.RunOptions(
+            None, f"{model}:Model", [task], None, f"{model}-{bool(shard)}", None, None, None, None, None
+        )
+        work.run(options, work.EngineOptions(), shard, 1.0, False)
+        assert ("each of the 2 shards has the whole cap" in capsys.readouterr().err) is warned
