@@ -34,7 +34,7 @@ class CheXagent:
             turns = [{"from": "system", "value": "You are a helpful assistant."}, {"from": "human", "value": said}]
             ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt").to(device)
             with torch.inference_mode():
-                out = model.generate(ids, do_sample=False, max_new_tokens=generation["max_new_tokens"])
+                out = model.generate(ids, max_new_tokens=generation["max_new_tokens"], **generation["sampling"])
             return tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True).strip()
 
         self.generate = generate

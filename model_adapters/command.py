@@ -14,9 +14,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from radbench.model_adapters.hosting import worker
-from radbench.model_adapters.hosting.wire import answer_of, discreet, end_group, ended, fields_of, pack, turns_of
+from radbench.model_adapters.hosting.code import CAPABILITIES
+from radbench.model_adapters.hosting.wire import (
+    answer_of,
+    checked,
+    end_group,
+    ended,
+    fields_of,
+    last_lines,
+    pack,
+    turns_of,
+)
 from radbench.model_adapters.identity import of_path
 from radbench.model_adapters.messages import Pictures
 
@@ -24,9 +33,8 @@ from radbench.errors import ConfigError, ImageError, ModelError
 from radbench.records import Answer, Failure, Request
 
 _OPTION = re.compile(r",(batch|timeout|capabilities)=([^,\s]+)$")
-_ALL = ("text", "boxes", "mask2d", "mask3d", "multi_image", "volumes")
 _MOST = 2 << 30  # bytes of pictures and volumes that wait on disk
-_LINES = 8
+_KEPT = 8000  # bytes of what the program printed
 
 
 class Command:
@@ -34,13 +42,14 @@ class Command:
 
     in.json: ``{"version": 1, "requests": [{"id", "turns", "choices", "form", "generation"}]}`` with turns as in worker.py.
     out.json: ``{"answers": [{"id", "text" | "boxes" | "mask" | "scores" | "usage"}]}``, or such answers one a line;
-    ``mask`` is the path of a ``.npy`` file. Behind the command may stand ``,batch=1000`` (requests a call),
-    ``,timeout=600`` (seconds a request) and ``,capabilities=text+boxes`` (default all). There is no shell: no pipes, no
-    variables.
+    ``mask`` is the path of a ``.npy`` file. Behind the command may stand ``,batch=100`` (requests a call),
+    ``,timeout=3600`` (seconds a call) and ``,capabilities=text+boxes`` (default all). There is no shell: no pipes, no
+    variables. Where radbench is killed (SIGKILL) the program goes on to its end, and the folder with its pictures stays in
+    the system's temporary folder.
     """
 
     raw_argument: ClassVar[bool] = True
-    capabilities = frozenset(_ALL)
+    capabilities = frozenset(CAPABILITIES)
 
     def __init__(self, command: str) -> None:
         """Raise :class:`ConfigError` on a program that is not there or an option out of range; nothing is run."""
@@ -58,11 +67,13 @@ class Command:
             raise ConfigError(
                 f"command: there is no program '{self._words[0]}'", remedy="a program of the PATH, or its path"
             )
-        self._batch = int(_number("batch", options.get("batch", "1000"), whole=True))
-        self._timeout = _number("timeout", options.get("timeout", "600"))
-        self.capabilities = frozenset(options.get("capabilities", "+".join(_ALL)).split("+"))
-        if unknown := self.capabilities - set(_ALL):
-            raise ConfigError(f"command: capabilities={'+'.join(sorted(unknown))}", remedy=f"some of {'+'.join(_ALL)}")
+        self._batch = int(_number("batch", options.get("batch", "100"), whole=True))
+        self._timeout = _number("timeout", options.get("timeout", "3600"))
+        self.capabilities = frozenset(options.get("capabilities", "+".join(CAPABILITIES)).split("+"))
+        if unknown := self.capabilities - set(CAPABILITIES):
+            raise ConfigError(
+                f"command: capabilities={'+'.join(sorted(unknown))}", remedy=f"some of {'+'.join(CAPABILITIES)}"
+            )
 
     def fingerprint(self) -> Mapping[str, str]:
         """The command line, with the contents of the files and folders it names instead of where they lie."""
@@ -116,7 +127,6 @@ class Command:
     ) -> Iterator[tuple[Request, Answer]]:
         given, made, said = folder / "in.json", folder / "out.json", folder / "said.txt"
         given.write_text(json.dumps({"version": worker.PROTOCOL, "requests": packed}))
-        limit = self._timeout * len(batch)
         with said.open("wb") as stream:
             process = subprocess.Popen(
                 [*self._words, str(given), str(made)],
@@ -127,20 +137,20 @@ class Command:
             )
             how = ""
             try:
-                if code := process.wait(limit):
+                if code := process.wait(self._timeout):
                     how = f"the program {ended(code)}"
             except subprocess.TimeoutExpired:
-                how = f"the program had not ended after {limit:g} s ({self._timeout:g} s a request)"
+                how = f"the program had not ended after {self._timeout:g} s: timeout=, or a smaller batch="
             finally:
                 end_group(process)
         if how:
-            words = _last_words(said, batch.values())
-            yield from ((request, Answer(failure=Failure("model", how + words))) for request in batch.values())
+            how += _last_words(said)  # it may repeat a request: a failure's message stays with the answers
+            yield from ((request, Answer(failure=Failure("model", how))) for request in batch.values())
             return
         replies = _read(made, batch)
         for name, request in batch.items():
             missing = Answer(failure=Failure("empty", "out.json has no answer to the request"))
-            yield request, _answer(replies[name], request, folder) if name in replies else missing
+            yield request, _answer(replies[name], folder) if name in replies else missing
 
 
 def _number(name: str, text: str, whole: bool = False) -> float:
@@ -163,16 +173,10 @@ def _said(word: str, program: bool) -> str:
     return f"{key}{equals}{path.name}" if value.startswith("/") else word
 
 
-def _texts(requests: Iterable[Request]) -> set[str]:
-    return {part for r in requests for m in r.messages for part in m.content if isinstance(part, str)}
-
-
-def _last_words(said: Path, requests: Iterable[Request]) -> str:
+def _last_words(said: Path) -> str:
     with said.open("rb") as stream:
-        stream.seek(max(0, said.stat().st_size - 8000))
-        text = discreet(stream.read().decode("utf-8", "replace"), _texts(requests))
-    lines = [line.rstrip()[:200] for line in text.splitlines() if line.strip()][-_LINES:]
-    return "".join(f"\n  | {line}" for line in lines)
+        stream.seek(max(0, said.stat().st_size - _KEPT))
+        return last_lines(stream.read())
 
 
 def _read(made: Path, batch: Mapping[str, Request]) -> dict[str, Mapping[str, Any]]:
@@ -181,17 +185,21 @@ def _read(made: Path, batch: Mapping[str, Request]) -> dict[str, Mapping[str, An
         text = made.read_text(encoding="utf-8")
     except OSError:
         raise ModelError("the program ended well and wrote no out.json", remedy="its last argument is where") from None
+    except UnicodeDecodeError as error:
+        raise ModelError(
+            f"out.json is no UTF-8, at byte {error.start}", remedy="encoding='utf-8' where it is written"
+        ) from None
     try:
         whole = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         whole = None
     try:
         if isinstance(whole, dict) and "answers" in whole:
             found = whole["answers"]
         else:
             found = [json.loads(line) for line in text.splitlines() if line.strip()]
-    except ValueError as error:
-        raise ModelError(f"out.json is neither JSON nor JSON lines: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise ModelError("out.json is neither JSON nor JSON lines", said=str(error)) from None
     if not isinstance(found, list) or not all(isinstance(f, dict) and "id" in f for f in found):
         raise ModelError("out.json: expected {'answers': [{'id', 'text'}, ...]}, or such answers one a line")
     replies = {str(f["id"]): f for f in found}
@@ -202,13 +210,11 @@ def _read(made: Path, batch: Mapping[str, Request]) -> dict[str, Mapping[str, An
     return replies
 
 
-def _answer(reply: Mapping[str, Any], request: Request, folder: Path) -> Answer:
+def _answer(reply: Mapping[str, Any], folder: Path) -> Answer:
     """One answer, checked as a hosted model's is; what cannot be used is a failure of its sample."""
-    value = {key: item for key, item in reply.items() if key != "id"}
+    value = {key: item for key, item in reply.items() if key not in ("id", "mask")}
     try:
-        if value.get("mask") is not None:
-            value["mask"] = np.load(folder / value["mask"], allow_pickle=False)
-        answer, mask = worker.plain(value)
-    except (OSError, TypeError, ValueError, AttributeError, LookupError) as error:
-        return answer_of({"error": {**worker.told(error), "frames": []}}, _texts([request]))
-    return answer_of({"answer": answer, "mask": mask}, ())
+        mask = None if reply.get("mask") is None else folder / reply["mask"]
+        return answer_of(checked({"answer": value}, mask))
+    except (OSError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
+        return answer_of({"error": {**worker.told(error), "frames": []}})

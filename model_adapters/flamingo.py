@@ -1,10 +1,10 @@
 """OpenFlamingo (Awadalla et al. 2023, arXiv 2308.01390) and Med-Flamingo (Moor et al. 2023, arXiv 2307.15189).
 
-Thin glue over the package ``open-flamingo`` 2.0.1 and the user's weights. Its pins are those of 2023, so that it is installed
-beside what is there: ``pip install --no-deps open-flamingo einops einops-exts open_clip_torch``. Both models read
-pictures and text in turn; examples are pairs of a user's and an assistant's turn before the last user turn (``--shots 6``
-gives Med-Flamingo its published six). Prompts and defaults are those of ``open_flamingo/eval`` and of
-``scripts/demo.py`` of snap-stanford/med-flamingo.
+Thin glue over the package ``open-flamingo`` 2.0.1 and weights on this machine. Its pins are those of 2023, so that it is
+installed beside what is there: ``pip install --no-deps open-flamingo einops einops-exts open_clip_torch`` (open_clip 3 looks
+for CLIP in the Hugging Face cache). Both models read pictures and text in turn; examples are pairs of a user's and an
+assistant's turn before the last user turn (``--shots 6`` gives Med-Flamingo its published six). Prompts and defaults are
+those of ``open_flamingo/eval`` and of ``scripts/demo.py`` of snap-stanford/med-flamingo.
 
 What to know of the models: text attends to the last picture before it alone, so of two pictures of one study the first
 counts only through its own token. A prompt is never shortened; one longer than the language model takes fails. The
@@ -16,6 +16,7 @@ This file imports nothing of radbench: a worker runs it by its path in another e
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -66,8 +67,6 @@ def chunks(turns: Turns) -> tuple[str, list[Chunk]]:
 
 def _chunk(parts: Sequence[Any]) -> Chunk:
     pictures = tuple(p for p in parts if not isinstance(p, str))
-    if any(hasattr(p, "spacing") for p in pictures):
-        raise ValueError("Flamingo reads pictures, not volumes")
     leading = next((i for i, p in enumerate(parts) if isinstance(p, str)), len(parts))
     # A text of the data must not open a picture or end a chunk.
     texts = [p.replace(IMAGE, "image").replace(END, "") if isinstance(p, str) else IMAGE for p in parts[leading:]]
@@ -119,7 +118,13 @@ class _Flamingo:
         weights: str,
         device: str | None,
         dtype: str,
+        trust_remote_code: bool,
     ) -> None:
+        for folder in () if trust_remote_code else (language, tokenizer):
+            if brings_code(folder):
+                raise ValueError(
+                    f"{folder} brings code of its own, which the package would run: read it, then trust_remote_code=True"
+                )
         import torch
         from open_flamingo import create_model_and_transforms
         from open_flamingo.src.flamingo_lm import FlamingoLMMixin
@@ -133,6 +138,7 @@ class _Flamingo:
                 lang_encoder_path=language,
                 tokenizer_path=tokenizer,
                 cross_attn_every_n_layers=every,
+                use_local_files=True,
             )
         load_weights(model, weights)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -161,20 +167,13 @@ class _Flamingo:
         import torch
 
         self._check_length(inputs["lang_x"].shape[1] + new_tokens)
-        if generation["temperature"] > 0:
-            torch.manual_seed(generation["seed"])
-            settings = {
-                "do_sample": True,
-                "temperature": generation["temperature"],
-                "top_p": generation["top_p"],
-                "top_k": 0,
-            }
+        sampling = generation["sampling"]
         with torch.inference_mode():
             output = self.model.generate(
                 **inputs,
                 max_new_tokens=new_tokens,
                 pad_token_id=self.model.eoc_token_id,  # what transformers takes anyway, saying so at every answer
-                **{"do_sample": False, **settings},
+                **(sampling if sampling["do_sample"] else {**settings, **sampling}),
             )
         ids = output[0, inputs["lang_x"].shape[1] :].tolist()
         return ids[: ids.index(self.model.eoc_token_id)] if self.model.eoc_token_id in ids else ids
@@ -220,16 +219,20 @@ def load_weights(model: torch.nn.Module, path: str) -> None:
 
 
 def find_weights(weights: str, file: str) -> str:
-    """A file on disk, or ``file`` of a repository of the Hugging Face hub. Raises FileNotFoundError."""
-    if os.path.isfile(weights):
-        return weights
-    if os.path.exists(weights) or weights.count("/") != 1 or weights.endswith((".pt", ".bin")):
-        raise FileNotFoundError(
-            f"weights={weights}: expected a checkpoint file or a repository of the hub such as NAME/NAME"
-        )
-    from huggingface_hub import hf_hub_download
+    """The checkpoint, where ``weights`` is its file or the folder that has it. Raises FileNotFoundError."""
+    path = os.path.join(weights, file) if os.path.isdir(weights) else weights
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"weights={weights}: expected a checkpoint file, or a folder with {file}")
+    return path
 
-    return str(hf_hub_download(weights, file))
+
+def brings_code(folder: str) -> bool:
+    """Whether a language model or tokenizer is of a class that stands in its own repository, as MPT's do."""
+    for name in ("config.json", "tokenizer_config.json"):
+        with contextlib.suppress(OSError), open(os.path.join(folder, name), encoding="utf-8") as file:
+            if "auto_map" in json.load(file):
+                return True
+    return False
 
 
 def cut(text: str, stop: Sequence[str]) -> str:
@@ -243,15 +246,19 @@ class OpenFlamingo(_Flamingo):
     """``open-flamingo:9B-vitl-mpt7b``, or a model of one's own by its parts.
 
     ``checkpoint``: a name of :data:`CHECKPOINTS`; else ``lang_encoder`` (hub id or folder), ``cross_attn_every_n_layers``
-    and ``weights`` (file or hub repository) are all needed, ``tokenizer`` where it differs from the language model.
+    and ``weights`` (file, folder or hub id) are all needed, ``tokenizer`` where it differs from the language model.
+    ``trust_remote_code`` lets a language model run code of its repository, as all of MPT must. RedPajama and MPT are
+    published as pickled files: torch 2.6 or later reads them with ``weights_only``.
     ``vision`` and ``pretrained`` are a model and weights of open_clip. ``form``: ``vqa`` asks the task's question,
     ``caption`` none. ``choices``: ``generate`` text, or ``rank`` the options of a closed set by their log-likelihood.
-    ``max_new_tokens`` overrides 5 (vqa) or 20 (caption), which otherwise hold as far as the task allows as many.
+    ``max_new_tokens``: by default 5 (vqa) or 20 (caption), at most the task's.
     ``num_beams`` and ``length_penalty`` are those of the originals' evaluation; sampling uses no beams.
     """
 
-    hosted = True
+    name: ClassVar[str] = "open-flamingo"
+    hosted: ClassVar[bool] = True
     capabilities: ClassVar[tuple[str, ...]] = ("text", "multi_image")
+    paths: ClassVar[tuple[str, ...]] = ("lang_encoder", "tokenizer", "weights")
 
     def __init__(
         self,
@@ -270,15 +277,10 @@ class OpenFlamingo(_Flamingo):
         max_new_tokens: int | None = None,
         device: str | None = None,
         dtype: str = "float32",
+        trust_remote_code: bool = False,
     ) -> None:
         if form not in ("vqa", "caption") or choices not in ("generate", "rank"):
             raise ValueError(f"form={form} (vqa or caption), choices={choices} (generate or rank)")
-        if checkpoint is not None:
-            if checkpoint not in CHECKPOINTS:
-                raise ValueError(f"checkpoint {checkpoint!r} is none of {', '.join(CHECKPOINTS)}")
-            language, every = CHECKPOINTS[checkpoint]
-            lang_encoder, weights = lang_encoder or language, weights or f"openflamingo/OpenFlamingo-{checkpoint}"
-            cross_attn_every_n_layers = cross_attn_every_n_layers or every
         if not (lang_encoder and cross_attn_every_n_layers and weights):
             raise ValueError("give a checkpoint's name, or lang_encoder=, cross_attn_every_n_layers= and weights=")
         self.form, self.choices, self.max_new_tokens = form, choices, max_new_tokens
@@ -294,11 +296,24 @@ class OpenFlamingo(_Flamingo):
             find_weights(weights, "checkpoint.pt"),
             device,
             dtype,
+            trust_remote_code,
         )
 
     @staticmethod
-    def shown(
-        turns: Turns, options: Sequence[str], _: str = "text", form: str = "vqa", choices: str = "generate"
+    def resolved(options: dict[str, Any]) -> dict[str, Any]:
+        """The options that a released checkpoint's name stands for. Raises ValueError."""
+        name = options["checkpoint"]
+        if name is None:
+            return {}
+        if name not in CHECKPOINTS:
+            raise ValueError(f"checkpoint {name!r} is none of {', '.join(CHECKPOINTS)}")
+        language, every = CHECKPOINTS[name]
+        usual = {"lang_encoder": language, "weights": f"openflamingo/OpenFlamingo-{name}"}
+        return {k: options[k] or v for k, v in {**usual, "cross_attn_every_n_layers": every}.items()}
+
+    @staticmethod
+    def prompt(
+        turns: Turns, options: Sequence[str] = (), _: str = "text", form: str = "vqa", choices: str = "generate"
     ) -> str:
         """The prompt as sent. Where options are ranked nothing stands between examples (``evaluate_classification``)."""
         if form == "vqa":
@@ -306,7 +321,7 @@ class OpenFlamingo(_Flamingo):
         return caption_prompt(turns, "" if choices == "rank" and options else "\n")
 
     def answer(self, turns: Turns, choices: Sequence[str], form: str, generation: dict[str, Any]) -> dict[str, Any]:
-        prompt = self.shown(turns, choices, form, self.form, self.choices)
+        prompt = self.prompt(turns, choices, form, self.form, self.choices)
         inputs = self.inputs(prompt, pictures_of(turns))
         usage = {"input_tokens": float(inputs["lang_x"].shape[1])}
         if self.choices == "rank" and choices:
@@ -322,12 +337,14 @@ class OpenFlamingo(_Flamingo):
 class MedFlamingo(_Flamingo):
     """``med-flamingo:/path/to/llama-7b``, a folder of LLaMA-7B (the first) in the transformers format.
 
-    Its ``tokenizer_config.json`` must name the class ``LlamaTokenizer``. ``weights``: file or hub repository of
-    ``model.pt``. ``max_new_tokens`` overrides the demo's 10, which otherwise holds as far as the task allows as many.
+    Its ``tokenizer_config.json`` must name the class ``LlamaTokenizer``. ``weights``: file, folder or hub id of
+    ``model.pt``. ``max_new_tokens``: by default the demo's 10, at most the task's.
     """
 
-    hosted = True
+    name: ClassVar[str] = "med-flamingo"
+    hosted: ClassVar[bool] = True
     capabilities: ClassVar[tuple[str, ...]] = ("text", "multi_image")
+    paths: ClassVar[tuple[str, ...]] = ("llama", "weights")
 
     def __init__(
         self,
@@ -344,10 +361,10 @@ class MedFlamingo(_Flamingo):
         if not os.path.isdir(llama):
             raise FileNotFoundError(f"llama={llama}: expected a folder with LLaMA-7B and its tokenizer")
         self.num_beams, self.max_new_tokens = num_beams, max_new_tokens
-        super().__init__(llama, llama, vision, pretrained, 4, find_weights(weights, "model.pt"), device, dtype)
+        super().__init__(llama, llama, vision, pretrained, 4, find_weights(weights, "model.pt"), device, dtype, False)
 
     @staticmethod
-    def shown(turns: Turns, options: Sequence[str], _: str = "text") -> str:
+    def prompt(turns: Turns, options: Sequence[str] = (), _: str = "text") -> str:
         """The prompt as sent."""
         return med_flamingo_prompt(turns)
 

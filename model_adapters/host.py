@@ -7,25 +7,21 @@ import inspect
 import logging
 import shutil
 import sys
-import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any
+from typing import Any, ClassVar
 
 from radbench.model_adapters.hosting import worker
-from radbench.model_adapters.hosting.code import Code, anchored
-from radbench.model_adapters.hosting.wire import Lost, WorkerProcess, answer_of, error_text, fields_of, turns_of
+from radbench.model_adapters.hosting.code import Code
+from radbench.model_adapters.hosting.crew import Crew, cuda_is_gone
+from radbench.model_adapters.hosting.wire import WorkerProcess, answer_of, fields_of, not_loaded, turns_of
 from radbench.model_adapters.messages import MultiImage, Pictures
 
 from radbench.errors import ConfigError, ImageError, ModelError
 from radbench.records import Answer, Failure, Request
 
 log = logging.getLogger("radbench")
-
-_IN_A_ROW = 3  # losses of a worker without an answer between them, after which the run stops
 
 
 class Hosted:
@@ -35,7 +31,8 @@ class Hosted:
     A request may take ``timeout`` seconds and loading ``start_timeout``. ``multi_image``, ``slices`` and ``window``
     say how pictures reach it, as for every model; by default several pictures are an error where the class does not
     declare ``multi_image``. All other options are the class's own. It needs ``answer(turns, choices, form,
-    generation) -> str | dict`` and the attribute ``capabilities``; docs/models.md shows one.
+    generation) -> str | dict`` and the attribute ``capabilities``; docs/models.md shows one. A class that asks a server
+    says so by ``endpoint``: restricted data are then refused where that is not this machine.
     """
 
     capabilities: frozenset[str] = frozenset()
@@ -62,22 +59,20 @@ class Hosted:
             raise ConfigError(f"workers is {workers!r}, expected a whole number of at least 1")
         self.capabilities = code.capabilities
         self._pictures, theirs = _policy(code, {"multi_image": multi_image, "slices": slices, "window": window})
-        names = [*code.signature.parameters, *("" for _ in arguments)]
-        self._arguments = [anchored(name, a) for name, a in zip(names, arguments, strict=False)]
-        self._options = {k: anchored(k, v) for k, v in (options | theirs).items()}
-        self._bound = code.bound(self._arguments, self._options, HOSTED_OPTIONS)
+        self._bound, self._call = code.bound(arguments, options | theirs, HOSTED_OPTIONS)
+        if endpoint := self._bound.get("endpoint", code.endpoint):
+            self.endpoint = str(endpoint)
+        self._checkout = code.checkout or self._call.arguments.get("checkout")
         self._loaded: Any = None
         self._printed: Mapping[str, str] | None = None
         self._told: set[str] = set()  # types of errors whose place is in the log
-        self._workers: list[WorkerProcess] = []
+        self._crew: Crew | None = None
         if python is not None or workers > 1:
             interpreter = sys.executable if python is None else _interpreter(python)
-            setup = {"arguments": self._arguments, "options": self._options, "checkout": code.checkout}
-            self._workers = [
-                WorkerProcess(interpreter, code.target, setup, float(timeout), float(start_timeout))
-                for _ in range(workers)
-            ]
-            weakref.finalize(self, _close_all, self._workers)  # also at the interpreter's exit
+            setup = {"arguments": self._call.args, "options": self._call.kwargs, "checkout": self._checkout}
+            given = (interpreter, code.name, code.target, setup, float(timeout), float(start_timeout))
+            greet = functools.partial(_greeted, code.name, self.capabilities, getattr(self, "endpoint", None))
+            self._crew = Crew(code.name, [WorkerProcess(*given) for _ in range(workers)], greet)
         if (prompt := _pure_prompt(code.factory)) is not None:
             # Not a method: a model that refers to itself would keep its worker until some later collection.
             self.shown = functools.partial(_shown, prompt, self._bound, self._pictures, self.capabilities)
@@ -90,7 +85,7 @@ class Hosted:
 
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Answer]]:
         """Raises :class:`ModelError` where the model cannot be loaded, or its worker is lost three times in a row."""
-        return self._by_workers(requests) if self._workers else self._here(requests)
+        return self._here(requests) if self._crew is None else self._crew.answer(requests, self._turns, self._answer)
 
     def _turns(self, request: Request) -> list[Any]:
         return turns_of(request, self._pictures, "volumes" in self.capabilities)
@@ -104,8 +99,8 @@ class Hosted:
                 continue
             fields = fields_of(request)
             reply = worker.ask(self._model(), turns, fields["choices"], fields["form"], fields["generation"])
-            yield request, self._answer(reply, request)
-            if _cuda_is_gone(reply):
+            yield request, self._answer(reply)
+            if cuda_is_gone(reply):
                 raise ModelError(
                     f"model '{self._code.name}': after a CUDA error nothing works in this process",
                     remedy="radbench resume; with python=INTERPRETER a worker starts again by itself",
@@ -116,81 +111,22 @@ class Hosted:
             factory = self._code.factory
             assert factory is not None
             try:
-                self._loaded = factory(*self._arguments, **self._options)
-            except (Exception, SystemExit) as error:
-                log.exception("model '%s' cannot be loaded", self._code.name)
-                remedy = "run.log has the traceback"
-                if isinstance(error, ImportError):
-                    remedy = "install what it needs, or name an environment that has it: python=INTERPRETER"
-                what = error_text(worker.told(error))
-                raise ModelError(f"model '{self._code.name}' cannot be loaded: {what}", remedy=remedy) from error
+                with worker.loading(self._checkout):
+                    loaded = factory(*self._call.args, **self._call.kwargs)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a constructor may raise anything; it is told
+                told = worker.told(error)
+                log.error("model '%s' cannot be loaded: %s at %s", self._code.name, told["type"], _where(told))
+                raise not_loaded(self._code.name, told, None) from None
+            _check_endpoint(self._code.name, getattr(loaded, "endpoint", None), getattr(self, "endpoint", None))
+            self._loaded = loaded
         return self._loaded
 
-    def _answer(self, reply: Mapping[str, Any], request: Request) -> Answer:
+    def _answer(self, reply: Mapping[str, Any]) -> Answer:
         error = reply.get("error")
         if error and error["type"] not in self._told:  # where, never what: a message may repeat a text
             self._told.add(error["type"])
-            where = " < ".join(error["frames"][::-1]) or "what it returned"
-            log.warning("model '%s' raised %s at %s", self._code.name, error["type"], where)
-        return answer_of(reply, _texts(request))
-
-    def _by_workers(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Answer]]:
-        free: SimpleQueue[WorkerProcess] = SimpleQueue()
-        for process in self._workers:
-            process.stopped = False
-            free.put(process)
-        waiting: dict[Future[Answer | str], Request] = {}
-        in_a_row, finished = 0, False
-        pool = ThreadPoolExecutor(len(self._workers), thread_name_prefix="radbench-worker")
-        try:
-            for request in _and_none(requests):
-                if request is not None:
-                    waiting[pool.submit(self._ask, request, free)] = request
-                while waiting and (request is None or len(waiting) > len(self._workers)):
-                    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                        answer = future.result()
-                        in_a_row = in_a_row + 1 if isinstance(answer, str) else 0
-                        if isinstance(answer, str) and in_a_row >= _IN_A_ROW:
-                            raise ModelError(
-                                f"model '{self._code.name}': {in_a_row} requests in a row lost their worker: it {answer}",
-                                remedy="the answers so far are safe: mend the model, then radbench resume",
-                            )
-                        lost = f"the worker {answer}".partition("\n")[0]
-                        yield waiting.pop(future), answer if isinstance(answer, Answer) else _failed(lost)
-            finished = True
-        finally:
-            if not finished:
-                for process in self._workers:
-                    process.stop()
-            pool.shutdown(cancel_futures=True)
-
-    def _ask(self, request: Request, free: SimpleQueue[WorkerProcess]) -> Answer | str:
-        """The answer, or how the worker was lost."""
-        process = free.get()
-        try:
-            turns = self._turns(request)
-            if not process.alive:
-                self._greeted(process.start())
-            reply = process.ask(turns, fields_of(request))
-            if _cuda_is_gone(reply):
-                process.close()
-        except ImageError as error:
-            return Answer(failure=Failure("input", error.message))
-        except Lost as lost:
-            return f"{lost}{process.last_words(_texts(request))}"
-        finally:
-            free.put(process)
-        return self._answer(reply, request)
-
-    def _greeted(self, hello: Mapping[str, Any]) -> None:
-        said = frozenset(hello["capabilities"])
-        if said != self.capabilities:
-            here, there = ", ".join(sorted(self.capabilities)), ", ".join(sorted(said))
-            raise ModelError(f"model '{self._code.name}' has the capabilities {there} in its worker, here {here}")
-        packages = ", ".join(f"{name} {version}" for name, version in hello["packages"].items())
-        log.info(
-            "model '%s' runs in Python %s with %s", self._code.name, hello["python"], packages or "no package known"
-        )
+            log.warning("model '%s' raised %s at %s", self._code.name, error["type"], _where(error))
+        return answer_of(reply)
 
 
 class Worker(Hosted):
@@ -202,7 +138,7 @@ class Worker(Hosted):
     """
 
     capabilities = frozenset({"text", "boxes", "mask2d", "mask3d", "multi_image", "volumes"})
-    has_paths = True
+    paths: ClassVar[tuple[str, ...]] = ("target", "python", "checkout", "weights")
 
     def __init__(
         self, target: str, *arguments: object, python: str | None = None, checkout: str | None = None, **options: Any
@@ -252,31 +188,32 @@ def _shown(
 
 
 def _pure_prompt(factory: Any) -> Callable[..., str] | None:
-    """The class's static method ``shown`` or ``prompt``: (turns, choices, form, options of the class by their names)."""
-    for name in ("shown", "prompt"):
-        if isinstance(inspect.getattr_static(factory, name, None), staticmethod | classmethod):
-            return getattr(factory, name)
-    return None
+    """The class's static method ``prompt``: (turns, choices, form, options of the class by their names)."""
+    found = isinstance(inspect.getattr_static(factory, "prompt", None), staticmethod | classmethod)
+    return factory.prompt if found else None
 
 
-def _cuda_is_gone(reply: Mapping[str, Any]) -> bool:
-    """Whether the model met an error after which nothing works in its process."""
-    return "CUDA error" in reply.get("error", {}).get("message", "")
+def _greeted(name: str, able: frozenset[str], endpoint: str | None, hello: Mapping[str, Any]) -> None:
+    """Raise :class:`ModelError` where a worker's model is not what its class says here."""
+    said = hello.get("capabilities")
+    if not isinstance(said, list) or set(map(str, said)) != able:
+        here = ", ".join(sorted(able))
+        raise ModelError(f"model '{name}' has the capabilities {here} here, others in its worker", said=str(said))
+    _check_endpoint(name, hello.get("endpoint"), endpoint)
+    found = hello.get("packages")
+    packages = ", ".join(f"{k} {v}" for k, v in found.items()) if isinstance(found, dict) else ""
+    log.info("model '%s' runs in Python %s with %s", name, hello.get("python"), packages or "no package known")
 
 
-def _texts(request: Request) -> list[str]:
-    return [part for message in request.messages for part in message.content if isinstance(part, str)]
+def _check_endpoint(name: str, loaded: object, declared: str | None) -> None:
+    """Restricted data are refused by what the class declares: a loaded model must not turn out to send them elsewhere."""
+    if loaded and loaded != declared:
+        raise ModelError(
+            f"model '{name}' has an endpoint that its class does not declare",
+            said=str(loaded),
+            remedy="endpoint = 'URL' in the class, or an option of that name",
+        )
 
 
-def _failed(how: str) -> Answer:
-    return Answer(failure=Failure("model", how))
-
-
-def _and_none(requests: Iterable[Request]) -> Iterator[Request | None]:
-    yield from requests
-    yield None
-
-
-def _close_all(workers: Sequence[WorkerProcess]) -> None:
-    for process in workers:
-        process.close()
+def _where(error: Mapping[str, Any]) -> str:
+    return " < ".join(error["frames"][::-1]) or "what it returned"

@@ -1,9 +1,9 @@
 """MedDr (arXiv 2404.15127): text about pictures, through the user's checkout of its public code.
 
 ``meddr:CHECKOUT,weights=Sunanhe/MedDr_0401``: a checkout of github.com/sunanhe/MedDr (its folder ``src/model/internvl_chat``) and
-the weights, a folder or a name of the Hugging Face hub (40 billion parameters, 80 GB in bfloat16). Questions are asked as its
-``demo.py`` and ``inference_gsco.py`` do through ``InternVLChatModel.chat``, below which this goes: chat sends its input to a
-GPU whatever the model is on, and takes one picture. The conversation is InternVL's "Hermes-2".
+the weights, a folder or a hub id in the local cache, as safetensors (40 billion parameters, 80 GB in bfloat16). Questions are
+asked as its ``demo.py`` and ``inference_gsco.py`` do through ``InternVLChatModel.chat``, below which this goes: chat sends its
+input to a GPU whatever the model is on, and takes one picture. The conversation is InternVL's "Hermes-2".
 This file imports nothing of radbench, so that it also runs in an old environment.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -31,7 +30,8 @@ class MedDr:
     """MedDr as its demo calls it, one question at a time.
 
     ``device``: as torch names it (default: the GPU where there is one). ``device_map``: given to ``from_pretrained`` in its
-    place, such as auto for several GPUs. ``dtype``: bfloat16 as the demo. ``max_new_tokens``: 512 as the demo.
+    place, such as auto for several GPUs. ``dtype``: bfloat16 as the demo. ``max_new_tokens``: by default
+    512 as the demo, at most the task's.
 
     A picture is resized to a square of 448 pixels, bicubic, and normalised by ImageNet's mean and deviation: 256 tokens.
     Several pictures stand one after the other; the model was trained with one. A request's own system turn takes the place of
@@ -41,6 +41,7 @@ class MedDr:
     name: ClassVar[str] = "meddr"
     hosted: ClassVar[bool] = True
     capabilities: ClassVar[tuple[str, ...]] = ("text", "multi_image")
+    paths: ClassVar[tuple[str, ...]] = ("checkout", "weights")
 
     def __init__(
         self,
@@ -49,24 +50,20 @@ class MedDr:
         device: str | None = None,
         device_map: str | None = None,
         dtype: str = "bfloat16",
-        max_new_tokens: int = 512,
+        max_new_tokens: int | None = None,
     ) -> None:
         if not os.path.isdir(os.path.join(checkout, "src", "model", "internvl_chat")):
             raise ValueError(f"meddr: {checkout} has no src/model/internvl_chat: give a checkout of MedDr's repository")
         import torch
         from transformers import LlamaTokenizer
 
-        sys.path.insert(0, checkout)
-        try:
-            code: Any = importlib.import_module("src.model.internvl_chat")
-        finally:
-            sys.path.remove(checkout)
+        code: Any = importlib.import_module("src.model.internvl_chat")
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._dtype, self._most = getattr(torch, dtype), max_new_tokens
         self._tokenizer: Any = LlamaTokenizer.from_pretrained(weights)
         placed = {} if device_map is None else {"device_map": device_map}
         model = code.InternVLChatModel.from_pretrained(
-            weights, low_cpu_mem_usage=True, torch_dtype=self._dtype, **placed
+            weights, use_safetensors=True, low_cpu_mem_usage=True, torch_dtype=self._dtype, **placed
         )
         self._model = (model if placed else model.to(self._device)).eval()
         config = model.config
@@ -95,20 +92,17 @@ class MedDr:
         import torch
 
         pictures = [part for _, parts in turns for part in parts if not isinstance(part, str)]
-        if any(hasattr(picture, "array") for picture in pictures):
-            raise ValueError("MedDr takes pictures, no volumes")
         asked = self._tokenizer(self.prompt(turns, tokens=self._tokens), return_tensors="pt")
-        decoding: dict[str, Any] = {"num_beams": 1, "max_new_tokens": self._most, "do_sample": False}
-        if generation.get("temperature"):
-            torch.manual_seed(generation.get("seed", 0))
-            decoding.update(do_sample=True, temperature=generation["temperature"], top_p=generation["top_p"])
+        most = self._most or min(512, generation["max_new_tokens"])
         pixels = torch.cat([self.pixels(picture) for picture in pictures]) if pictures else None
         with torch.no_grad():
             new = self._model.generate(
                 pixel_values=None if pixels is None else pixels.to(self._device, self._dtype),
                 input_ids=asked["input_ids"].to(self._device),
                 attention_mask=asked["attention_mask"].to(self._device),
-                **decoding,
+                num_beams=1,
+                max_new_tokens=most,
+                **generation["sampling"],
             )
         text = self._tokenizer.batch_decode(new, skip_special_tokens=True)[0]
         tokens = {"input_tokens": float(asked["input_ids"].shape[1]), "output_tokens": float(new.shape[1])}

@@ -1,9 +1,9 @@
 """MedVersa (arXiv 2405.07988): text, boxes and masks on pictures and CT volumes, through the user's checkout of its code.
 
 ``medversa:CHECKOUT,weights=FOLDER``: the repository ``hyzhou/MedVersa`` of the Hugging Face hub holds both code and weights,
-so one folder does for both. Its constructor also loads Llama-2-7B-chat, a Swin and a ResNet by name: they must be in the hub's
-cache. Steps and parts are those of ``generate`` in its ``utils.py``; this goes below it, for what it hands back is not what
-the model said:
+so one folder, or ``hyzhou/MedVersa`` itself, does for both. Its constructor also loads Llama-2-7B-chat, a Swin and a ResNet by
+name: they must be in the hub's cache (``radbench fetch model ID``). Steps and parts are those of ``generate`` in its
+``utils.py``; this goes below it, for what it hands back is not what the model said:
 
 - Its box head's output is drawn and dropped (and cannot be converted from bfloat16 outside of ``demo.py``).
 - Its 2D mask is drawn point by point: an outline. An empty one, and 3D masks of volumes that are not square, end in an error
@@ -24,7 +24,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import sys
 import tempfile
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -49,8 +48,9 @@ class MedVersa:
     generation", classification, detection or segmentation. The first two put a context into the prompt, empty or not; by
     default it stands there where the request begins with one (lines "Age:", "Gender:", "Location:", "Indication:",
     "Comparison:"). ``released``: decoding and wording of their scripts, as above, drawn by the request's seed; else the
-    request's temperature (0 is greedy) and "###" itself. ``max_new_tokens``: 450 as theirs. ``axes``: where the axes of a volume
-    point as their loader, which looks at no header, gets it: RAS, for which their display of slices is upright, or such as LPS.
+    request's temperature (0 is greedy) and "###" itself. ``max_new_tokens``: by default 450 as theirs,
+    at most the task's. ``axes``: where the axes of a volume point as their loader, which looks at no header, gets it: RAS, for
+    which their display of slices is upright, or such as LPS.
 
     The answer has ``text``; ``boxes`` where boxes are asked for or named, in pixels of the first picture; ``mask`` where one
     was drawn, on the grid of the first picture or the volume. Raises ValueError on options, paths and requests that cannot work.
@@ -59,6 +59,7 @@ class MedVersa:
     name: ClassVar[str] = "medversa"
     hosted: ClassVar[bool] = True
     capabilities: ClassVar[tuple[str, ...]] = ("text", "multi_image", "volumes", "boxes", "mask2d", "mask3d")
+    paths: ClassVar[tuple[str, ...]] = ("checkout", "weights")
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class MedVersa:
         task: str | None = None,
         released: bool = False,
         axes: str = "RAS",
-        max_new_tokens: int = 450,
+        max_new_tokens: int | None = None,
     ) -> None:
         if modality not in (None, "cxr", "derm", "ct"):
             raise ValueError(f"medversa: modality is {modality!r}, expected cxr, derm or ct")
@@ -77,6 +78,11 @@ class MedVersa:
             raise ValueError(f"medversa: axes is {axes!r}, expected one letter each of L or R, A or P, I or S")
         if not os.path.isfile(os.path.join(checkout, "utils.py")):
             raise ValueError(f"medversa: {checkout} has no utils.py: give a checkout of MedVersa's repository")
+        if not any(name.endswith(".safetensors") for name in os.listdir(weights or checkout)):
+            raise ValueError(
+                f"medversa: {weights or checkout} has no safetensors; pickled weights are not loaded: save them with"
+                " model.save_pretrained"
+            )
         import torch
 
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -135,17 +141,15 @@ class MedVersa:
         embedded, attention = model.prompt_wrap(embedded, attention, [prefix], [count])
         tokens = model.llama_tokenizer(text, return_tensors="pt", add_special_tokens=False).to(image.device)
         embedded, attention = model.prompt_concat(embedded, attention, tokens)
-        decoding: dict[str, Any] = {"do_sample": False}
-        temperature = 0.1 if self._released else generation.get("temperature", 0.0)
-        if temperature:
-            torch.manual_seed(generation.get("seed", 0))
-            top_p = 0.9 if self._released else generation["top_p"]
-            decoding = {"do_sample": True, "temperature": temperature, "top_p": top_p}
+        decoding = generation["sampling"]
+        if self._released:
+            torch.manual_seed(generation["seed"])
+            decoding = {"do_sample": True, "temperature": 0.1, "top_p": 0.9}
         exact = torch.bfloat16 if self._released else torch.long
         stops = [torch.tensor(stop).to(image.device, exact) for stop in _STOPS]
         made = model.llama_model.generate(
             inputs_embeds=embedded,
-            max_new_tokens=self._most,
+            max_new_tokens=self._most or min(450, generation["max_new_tokens"]),
             stopping_criteria=StoppingCriteriaList([self._tools.StoppingCriteriaSub(stops=stops)]),
             num_beams=1,
             min_length=1,
@@ -282,9 +286,5 @@ def _tools(checkout: str) -> Any:
     if spec is None or spec.loader is None:
         raise ValueError(f"medversa: {checkout}/utils.py is no Python file")
     tools = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, checkout)
-    try:
-        spec.loader.exec_module(tools)
-    finally:
-        sys.path.remove(checkout)
+    spec.loader.exec_module(tools)
     return tools

@@ -40,13 +40,11 @@ def listed(choices: Sequence[str]) -> list[str]:
 
 
 def question(turns: Turns) -> tuple[str, list[Any]]:
-    """The text and pictures of a conversation of one question. Raises ValueError on examples and volumes."""
+    """The text and pictures of a conversation of one question. Raises ValueError on examples."""
     if sum(role == "user" for role, _ in turns) != 1 or any(role == "assistant" for role, _ in turns):
         raise ValueError("MedVInT takes one question, no examples")
     texts = ["".join(p for p in parts if isinstance(p, str)).strip() for _, parts in turns]
     pictures = [p for _, parts in turns for p in parts if not isinstance(p, str)]
-    if any(hasattr(p, "spacing") for p in pictures):
-        raise ValueError("MedVInT reads pictures, not volumes")
     return " ".join(filter(None, texts)), pictures
 
 
@@ -132,16 +130,18 @@ class MedVInT:
 
     ``weights``: the file of xmcmic/MedVInT-TD, or its folder. ``llama``: the LLaMA-7B or PMC-LLaMA it was trained from, as a
     folder of transformers; ``tokenizer`` where that lies elsewhere. ``form``: ``choice`` lists a task's options, ``blank``
-    does not (the authors released weights for each), ``auto`` lists them where there are any. ``max_new_tokens`` overrides
-    the 50 of a blank answer, which otherwise hold as far as the task allows as many.
+    does not (the authors released weights for each), ``auto`` lists them where there are any. ``max_new_tokens``:
+    of a blank answer, by default 50, at most the task's.
 
     With choices the answer is the last letter of the most likely text, matched to the options by difflib as in the
     authors' evaluation: of the options that contain the letter the shortest wins, not always the one it names.
     Without a picture the model gets one of ImageNet's mean colour.
     """
 
-    hosted = True
+    name: ClassVar[str] = "medvint"
+    hosted: ClassVar[bool] = True
     capabilities: ClassVar[tuple[str, ...]] = ("text",)
+    paths: ClassVar[tuple[str, ...]] = ("checkout", "weights", "llama", "tokenizer")
 
     def __init__(
         self,
@@ -173,7 +173,7 @@ class MedVInT:
         self.tokenizer.pad_token_id, self.tokenizer.eos_token_id = 0, 1  # so the authors' data sets have it
 
     @staticmethod
-    def shown(turns: Turns, options: Sequence[str], _: str = "text", form: str = "auto") -> str:
+    def prompt(turns: Turns, options: Sequence[str] = (), _: str = "text", form: str = "auto") -> str:
         """The prompt as sent."""
         text, _pictures = question(turns)
         listing = form == "choice" or (form == "auto" and options)
@@ -182,7 +182,7 @@ class MedVInT:
     def answer(self, turns: Turns, choices: Sequence[str], form: str, generation: dict[str, Any]) -> dict[str, Any]:
         import torch
 
-        text = self.shown(turns, choices, form, self.form)
+        text = self.prompt(turns, choices, form, self.form)
         pictures = question(turns)[1]
         pixels = preprocess(pictures[0]) if pictures else torch.zeros(3, SIDE, SIDE)
         images = pixels[None].to(self.device, self.dtype)
@@ -210,11 +210,7 @@ class MedVInT:
         import torch
 
         new = self.max_new_tokens or min(50, generation["max_new_tokens"])
-        asked = {"max_new_tokens": new, "do_sample": False, "pad_token_id": 0}
-        if generation["temperature"] > 0:
-            torch.manual_seed(generation["seed"])
-            sampling = {"temperature": generation["temperature"], "top_p": generation["top_p"], "top_k": 0}
-            asked.update(sampling, do_sample=True)
+        asked = {"max_new_tokens": new, "pad_token_id": 0, **generation["sampling"]}
         ids[0, 0] = BOS
         language = self.model.llamacasual
         generate = language.generate  # the authors' method fixes 50 tokens: what is asked goes in here

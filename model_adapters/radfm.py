@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -47,7 +46,7 @@ class RadFM:
     ``src/test.py``. ``low`` and ``high``: the range of stored values that a volume's grey levels span, such as
     low=-160,high=240 for CT (default: the volume's own range, as in the loaders). ``eos``: the token that ends an answer.
     The checkout's configuration says 1, training wrote 2, so by default an answer may run on behind its end, as in the demo.
-    ``max_new_tokens``: 200 as the demo.
+    ``max_new_tokens``: by default 200 as the demo, at most the task's.
 
     Axial slices are shown with anterior up and the patient's right on the left, from inferior to superior. A request that
     has volumes and pictures is brought to one grid, as in the loaders. Raises ValueError on options, paths and requests
@@ -57,6 +56,7 @@ class RadFM:
     name: ClassVar[str] = "radfm"
     hosted: ClassVar[bool] = True
     capabilities: ClassVar[tuple[str, ...]] = ("text", "multi_image", "volumes")
+    paths: ClassVar[tuple[str, ...]] = ("checkout", "weights")
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class RadFM:
         low: float | None = None,
         high: float | None = None,
         eos: int | None = None,
-        max_new_tokens: int = 200,
+        max_new_tokens: int | None = None,
     ) -> None:
         if crop not in ("resize", "demo"):
             raise ValueError(f"radfm: crop is {crop!r}, expected resize or demo")
@@ -87,11 +87,7 @@ class RadFM:
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._crop, self._volume_side = crop, volume_side
         self._range = None if low is None or high is None else (low, high)
-        self._decoding = {
-            "max_new_tokens": max_new_tokens,
-            "top_k": 50,
-            **({} if eos is None else {"eos_token_id": eos}),
-        }
+        self._most, self._end = max_new_tokens, {} if eos is None else {"eos_token_id": eos}
         self._tokenizer = _tokenizer(os.path.join(checkout, "Language_files"))
         self._dtype = getattr(torch, dtype)
         self._model = _model(checkout, weights, self._device, self._dtype)
@@ -116,17 +112,14 @@ class RadFM:
         ids = self._tokenizer(self.prompt(turns), return_tensors="pt")["input_ids"]
         if ids.shape[1] > _LONGEST:
             raise ValueError(f"a prompt of {ids.shape[1]} tokens, RadFM takes {_LONGEST}")
-        sampling: dict[str, Any] = {}
-        if generation.get("temperature"):
-            torch.manual_seed(generation.get("seed", 0))
-            sampling = {"do_sample": True, "temperature": generation["temperature"], "top_p": generation["top_p"]}
+        decoding = {"max_new_tokens": self._most or min(200, generation["max_new_tokens"]), **generation["sampling"]}
         with torch.no_grad():
-            vision = self.vision(pictures, generation.get("seed", 0)).to(self._device, self._dtype)
+            vision = self.vision(pictures, generation["seed"]).to(self._device, self._dtype)
             self._model.embedding_layer.flag = "Text"
             embedded, _ = self._model.embedding_layer(ids.to(self._device), vision)
             mask = torch.ones(embedded.shape[:2], dtype=torch.long, device=embedded.device)  # what no mask means
             given = {"inputs_embeds": embedded, "attention_mask": mask, "pad_token_id": 0}
-            new = self._model.lang_model.generate(**given, **self._decoding, **sampling)
+            new = self._model.lang_model.generate(**given, **self._end, **decoding)
         text = self._tokenizer.batch_decode(new, skip_special_tokens=True)[0]
         return {"text": text, "usage": {"input_tokens": float(ids.shape[1]), "output_tokens": float(new.shape[1])}}
 
@@ -203,12 +196,8 @@ def _model(checkout: str, weights: str, device: str, dtype: Any) -> Any:
     import torch
     from transformers import AutoConfig, AutoModel, LlamaConfig, LlamaForCausalLM
 
-    sys.path.insert(0, checkout)
-    try:
-        code: Any = importlib.import_module("Model.RadFM.multimodality_model")
-        embedding: Any = importlib.import_module("Model.RadFM.my_embedding_layer")
-    finally:
-        sys.path.remove(checkout)
+    code: Any = importlib.import_module("Model.RadFM.multimodality_model")
+    embedding: Any = importlib.import_module("Model.RadFM.my_embedding_layer")
     bert = os.path.join(checkout, "MedKEBERT")
     code.LlamaForCausalLM = _Built(lambda folder: LlamaForCausalLM(LlamaConfig.from_pretrained(folder)))
     embedding.AutoTokenizer = _Built(lambda name: None)

@@ -24,7 +24,9 @@ from unittest.mock import patch
 
 import tiny
 
-GREEDY = {"max_new_tokens": 512, "temperature": 0.0, "top_p": 1.0, "stop": [], "seed": 0}
+GREEDY: dict[str, Any] = {
+    "max_new_tokens": 512, "temperature": 0.0, "top_p": 1.0, "stop": [], "seed": 0, "sampling": {"do_sample": False}
+}  # fmt: skip
 
 
 def small_clip(open_clip: Any) -> None:

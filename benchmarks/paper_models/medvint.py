@@ -29,7 +29,9 @@ from unittest.mock import patch
 import tiny
 from PIL import Image
 
-GREEDY = {"max_new_tokens": 512, "temperature": 0.0, "top_p": 1.0, "stop": [], "seed": 0}
+GREEDY: dict[str, Any] = {
+    "max_new_tokens": 512, "temperature": 0.0, "top_p": 1.0, "stop": [], "seed": 0, "sampling": {"do_sample": False}
+}  # fmt: skip
 QUESTIONS = (
     ("What is the structure in the middle of the brain?", ("pons", "cerebellum", "thalamus", "medulla")),
     ("Which image modality is this?", ("CT", "MRI", "Ultrasound", "X-ray")),

@@ -28,7 +28,9 @@ from typing import Any
 import numpy as np
 import tiny
 
-GREEDY = {"max_new_tokens": 512, "temperature": 0.0, "top_p": 1.0, "stop": [], "seed": 0}
+GREEDY: dict[str, Any] = {
+    "max_new_tokens": 512, "temperature": 0.0, "top_p": 1.0, "stop": [], "seed": 0, "sampling": {"do_sample": False}
+}  # fmt: skip
 TINY_LLAMA = {
     "hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4, "num_hidden_layers": 2,
     "num_key_value_heads": 4, "max_position_embeddings": 4096, "initializer_range": 0.3,

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 GRACE = 3.0  # seconds a worker gets to end by itself
 _KEPT = 8000  # bytes of standard error
 _LINES = 8
-_SHORTEST = 8  # characters of a request's text that are looked for in what a program said
+_BAD_REPLY = (OSError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
 _FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")  # of our environment, wrong in another
 
 
@@ -89,16 +90,18 @@ def _small(picture: PILImage) -> PILImage:
     return red if all(band.tobytes() == red.tobytes() for band in others) else picture
 
 
-def answer_of(reply: Mapping[str, Any], texts: Iterable[str]) -> Answer:
-    """A reply of :func:`worker.ask` as an Answer; ``texts`` are the request's, kept out of messages."""
+def answer_of(reply: Mapping[str, Any]) -> Answer:
+    """A reply of :func:`worker.ask` as an Answer. A failure's message may repeat the request: it stays with the answers."""
     if "error" in reply:
-        return Answer(failure=Failure("model", error_text(reply["error"], texts)))
+        return Answer(failure=Failure("model", f"{type_and_place(reply['error'])}: {reply['error']['message']}"))
     told, boxes = reply["answer"], reply["answer"].get("boxes")
     text, reasoning = split_reasoning(told["text"]) if "text" in told else (None, None)
+    cut = told.get("finish") == "length"
     return Answer(
         text=text,
         boxes=None if boxes is None else tuple(Box(*box) for box in boxes),
         mask=reply.get("mask"),
+        failure=Failure("cut_off", "no end within the token limit") if cut else None,
         seconds=reply.get("seconds"),
         usage=told.get("usage", {}),
         scores=told.get("scores"),
@@ -106,19 +109,52 @@ def answer_of(reply: Mapping[str, Any], texts: Iterable[str]) -> Answer:
     )
 
 
-def error_text(error: Mapping[str, Any], texts: Iterable[str] = ()) -> str:
-    """One line: type and message of what model code raised, and where."""
-    where = f" ({error['frames'][-1]})" if error.get("frames") else ""
-    return discreet(f"{error['type']}: {error['message']}", texts) + where
+def checked(reply: Mapping[str, Any], mask: Path | None) -> dict[str, Any]:
+    """What another program replied, as :func:`worker.ask` would have, with the mask of a file.
+
+    Nothing it says is believed: raises TypeError, ValueError or others of ``_BAD_REPLY`` on what is no reply.
+    """
+    if "error" in reply:
+        error = reply["error"]
+        told = {"type": str(error["type"]), "message": str(error["message"])}
+        return {"error": {**told, "frames": [str(frame) for frame in error.get("frames", ())]}}
+    answer, drawn = worker.plain({**reply["answer"], **({} if mask is None else {"mask": read_mask(mask)})})
+    seconds = reply.get("seconds")
+    found = {"answer": answer, "seconds": None if seconds is None else float(seconds)}
+    return found if drawn is None else {**found, "mask": drawn}
 
 
-def discreet(said: str, texts: Iterable[str]) -> str:
-    """What a program said, without the text of requests it may have repeated."""
-    for text in texts:
-        for line in {text, *text.splitlines()}:
-            if len(line) >= _SHORTEST:
-                said = said.replace(line, "(text of the request)").replace(repr(line)[1:-1], "(text of the request)")
-    return said
+def read_mask(file: Path) -> Any:
+    """The array of a ``.npy`` file. Raises ValueError where it is something else."""
+    try:
+        return np.lib.format.open_memmap(file, mode="r")
+    except FileNotFoundError:
+        raise ValueError("mask: the file it names is not there") from None
+    except (OSError, ValueError):
+        raise ValueError("mask: expected the path of a .npy file with a bool array") from None
+
+
+def type_and_place(error: Mapping[str, Any]) -> str:
+    """What model code raised and where, without its message."""
+    return error["type"] + (f" ({error['frames'][-1]})" if error.get("frames") else "")
+
+
+def not_loaded(name: str, error: Mapping[str, Any], python: str | None, words: str = "") -> ModelError:
+    """That a model cannot be loaded, in this process or by the interpreter ``python``."""
+    what = f"model '{name}' cannot be loaded{f' in {python}' if python else ''}, {type_and_place(error)}"
+    remedy = "radbench models check tells what it said, without any data"
+    if error["type"] in ("ImportError", "ModuleNotFoundError"):
+        remedy = "install what it needs, or name an environment that has it: python=INTERPRETER"
+        remedy = f"install what it needs there: {python} -m pip" if python else remedy
+    elif error["type"] in ("LocalEntryNotFoundError", "OfflineModeIsEnabled") or "HF_HUB_OFFLINE" in error["message"]:
+        remedy = "nothing is downloaded in a run: radbench fetch model ID, for what it names"
+    return ModelError(what, said=error["message"] + words, remedy=remedy)
+
+
+def last_lines(said: bytes) -> str:
+    """The last lines that a program printed, each behind a bar on a line of its own."""
+    lines = said.decode("utf-8", "replace").replace("\r", "\n").splitlines()
+    return "".join(f"\n  | {line.rstrip()[:200]}" for line in [line for line in lines if line.strip()][-_LINES:])
 
 
 def ended(code: int) -> str:
@@ -151,9 +187,9 @@ class WorkerProcess:
     """One worker: started at the first question, again after it was lost, and never left behind."""
 
     def __init__(
-        self, python: str, target: str, setup: Mapping[str, Any], timeout: float, start_timeout: float
+        self, python: str, name: str, target: str, setup: Mapping[str, Any], timeout: float, start_timeout: float
     ) -> None:
-        self._command = [python, str(Path(worker.__file__).resolve()), target]
+        self._command, self._name = [python, str(Path(worker.__file__).resolve()), target], name
         self._setup, self._timeout, self._start_timeout = setup, timeout, start_timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._asked = 0
@@ -166,12 +202,14 @@ class WorkerProcess:
         try:
             hello = self._reply(process, self._start_timeout)
         except Lost as lost:
-            raise ModelError(f"the worker {lost} before its model was loaded{self.last_words()}") from None
+            raise ModelError(f"the worker {lost} before its model was loaded", said=self.last_words()) from None
         if "error" in hello:
-            raise self._not_loaded(hello["error"])
+            self.close()
+            raise not_loaded(self._name, checked(hello, None)["error"], self._command[0], self.last_words())
         if hello.get("protocol") != worker.PROTOCOL:
             self.close(0)
-            raise ModelError(f"the worker speaks protocol {hello.get('protocol')!r}, expected {worker.PROTOCOL}")
+            said = repr(hello.get("protocol"))
+            raise ModelError(f"the worker does not speak protocol {worker.PROTOCOL}", said=said)
         return hello
 
     def _launched(self) -> subprocess.Popen[bytes]:
@@ -202,27 +240,27 @@ class WorkerProcess:
                 thread.start()
         return process
 
-    def _not_loaded(self, error: Mapping[str, Any]) -> ModelError:
-        self.close()
-        what = f"the model cannot be loaded in {self._command[0]}: {error_text(error)}{self.last_words()}"
-        missing = error["type"] in ("ImportError", "ModuleNotFoundError")
-        return ModelError(what, remedy=f"install what it needs there: {self._command[0]} -m pip" if missing else "")
-
+    # The threads close what they read: a program that the worker left behind may hold the other end for long.
     @staticmethod
     def _read_lines(stream: IO[bytes], lines: Queue[bytes | None]) -> None:
-        for line in stream:
-            lines.put(line)
+        with stream:
+            begun = b""
+            while block := os.read(stream.fileno(), 65536):
+                *whole, begun = (begun + block).split(b"\n")
+                for line in whole:
+                    lines.put(line)
+            if begun:
+                lines.put(begun)
         lines.put(None)
 
     def _read_said(self, stream: IO[bytes]) -> None:
-        while said := os.read(stream.fileno(), 65536):
-            self._said = (self._said + said)[-_KEPT:]
+        with stream:
+            while said := os.read(stream.fileno(), 65536):
+                self._said = (self._said + said)[-_KEPT:]
 
-    def last_words(self, texts: Iterable[str] = ()) -> str:
-        """The last lines of standard error since the last question, without its text."""
-        said = discreet(self._said.decode("utf-8", "replace").replace("\r", "\n"), texts)
-        lines = [line.rstrip()[:200] for line in said.splitlines() if line.strip()][-_LINES:]
-        return "".join(f"\n  | {line}" for line in lines)
+    def last_words(self) -> str:
+        """The last lines of standard error since the last question; they may repeat it."""
+        return last_lines(self._said)
 
     def ask(self, turns: Iterable[tuple[str, Sequence[Any]]], fields: Mapping[str, Any]) -> dict[str, Any]:
         """The reply to one request, its mask loaded. Raises :class:`Lost`; the next question starts a new worker."""
@@ -248,31 +286,44 @@ class WorkerProcess:
                 raise ValueError("another request's")
             if "mask" in reply:
                 files.append(self.folder / Path(reply["mask"]).name)
-                reply["mask"] = np.load(files[-1], allow_pickle=False)
-        except (OSError, TypeError, ValueError):
+            found = checked(reply, files[-1] if "mask" in reply else None)
+        except _BAD_REPLY:
             self.close(0)
             raise Lost("sent a line that is no answer to the request") from None
         for file in files:
             file.unlink(missing_ok=True)
-        return reply
+        return found
 
     def _reply(self, process: subprocess.Popen[bytes], timeout: float) -> dict[str, Any]:
-        try:
-            line = self._lines.get(timeout=timeout)
-        except Empty:
-            self.close(0)
-            raise Lost(f"gave no answer within {timeout:g} s") from None
-        if line is None:
-            self.close()
-            raise Lost(ended(process.wait()))
+        line, end = self._line(process, timeout)
+        if end:
+            raise Lost(end)
         try:
             reply = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             reply = None
         if not isinstance(reply, dict):
             self.close(0)
             raise Lost("sent a line that is no JSON object")
         return reply
+
+    def _line(self, process: subprocess.Popen[bytes], timeout: float) -> tuple[bytes, str]:
+        """The next line, or how the worker was lost. Its output may stay open after its end, where it left a program behind."""
+        until = time.monotonic() + timeout
+        while (left := until - time.monotonic()) > 0:
+            over = process.poll() is not None
+            try:
+                line = self._lines.get(timeout=min(1.0, left))
+            except Empty:
+                if not over:
+                    continue
+                line = None
+            if line is not None:
+                return line, ""
+            self.close()
+            return b"", ended(process.wait())
+        self.close(0)
+        return b"", f"gave no answer within {timeout:g} s"
 
     @property
     def alive(self) -> bool:
@@ -296,7 +347,4 @@ class WorkerProcess:
         end_group(process, grace)
         for thread in self._threads:
             thread.join(1.0)
-        for stream in (process.stdout, process.stderr):
-            if stream:
-                stream.close()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -3,10 +3,10 @@
 Run by path, ``python worker.py FILE.py:Class [SETUP]``, with any Python from 3.8 on: radbench need not be installed there,
 numpy and Pillow only where volumes, masks or pictures come. Also ``radbench worker``. The protocol, version 1:
 
-- first line out: ``{"protocol": 1, "capabilities": [...], "python": "3.10.2", "packages": {...}}``, or ``{"error": {...}}``
+- first line out: ``{"protocol": 1, "capabilities": [...], "endpoint", "python", "packages": {...}}``, or ``{"error": {...}}``
 - a line in: ``{"id", "turns": [{"role", "parts": [{"text"} | {"image": PNG} | {"volume": NPY, "spacing"}]}], "choices",
   "form", "generation"}``
-- a line out for each: ``{"id", "answer": {"text" | "boxes" | "scores" | "usage"}, "mask": NPY, "seconds"}`` or
+- a line out for each: ``{"id", "answer": {"text" | "boxes" | "scores" | "usage" | "finish"}, "mask": NPY, "seconds"}`` or
   ``{"id", "error": {"type", "message", "frames"}}``
 
 ``SETUP`` is JSON: ``arguments`` and ``options`` of the class, ``checkout`` (a folder for ``sys.path``) and ``folder`` (where
@@ -21,6 +21,7 @@ import sys
 if __name__ == "__main__" and sys.path and os.path.realpath(sys.path[0]) == os.path.dirname(os.path.realpath(__file__)):
     del sys.path[0]  # files beside this one are called openai.py and vllm.py as the packages are
 
+import contextlib
 import importlib.util
 import json
 import shutil
@@ -41,7 +42,10 @@ PROTOCOL = 1
 GRACE = 2.0  # seconds that a model gets to finish once nobody listens any more
 MESSAGE = 300  # characters kept of what model code raises
 PACKAGES = ("numpy", "pillow", "torch", "torchvision", "transformers", "tokenizers", "peft", "accelerate")
-_KEYS = ("text", "boxes", "mask", "scores", "usage")
+_KEYS = ("text", "boxes", "mask", "scores", "usage", "finish")
+_GENERATION = {"max_new_tokens": 512, "temperature": 0.0, "top_p": 1.0, "stop": [], "seed": 0}
+_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+_SWITCHES = (("huggingface_hub.constants", "HF_HUB_OFFLINE"), ("transformers.utils.hub", "_is_offline_mode"))
 
 
 class Volume:
@@ -71,8 +75,53 @@ def load_class(target: str) -> type:
     return found[0]
 
 
+@contextlib.contextmanager
+def loading(checkout: str | None) -> Iterator[None]:
+    """While a model is loaded in a process of others: as in a worker, where it stays so."""
+    before = {name: os.environ.get(name) for name in _VARIABLES}
+    at_home(checkout)
+    try:
+        yield
+    finally:
+        if checkout in sys.path:
+            sys.path.remove(checkout)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        _offline((before["HF_HUB_OFFLINE"] or "").upper() in ("1", "ON", "YES", "TRUE"))
+
+
+def at_home(checkout: str | None) -> None:
+    """Put ``checkout`` first on ``sys.path``, and let the Hugging Face hub be nothing but its cache."""
+    os.environ.update(dict.fromkeys(_VARIABLES, "1"))
+    _offline(True)
+    if checkout:
+        sys.path.insert(0, checkout)
+
+
+def _offline(on: bool) -> None:
+    """The same for what has read the variables already."""
+    for module, name in _SWITCHES:
+        if hasattr(sys.modules.get(module), name):
+            setattr(sys.modules[module], name, on)
+    renew = getattr(sys.modules.get("huggingface_hub.utils"), "reset_sessions", None)
+    if renew:
+        renew()
+
+
 def ask(model: Any, turns: list[Any], choices: list[str], form: str, generation: dict[str, Any]) -> dict[str, Any]:
-    """A reply of the protocol without its id; ``mask`` is still an array. What model code raises is told, never raised."""
+    """A reply of the protocol without its id; ``mask`` is still an array. What model code raises is told, never raised.
+
+    The model's ``generation`` also has ``sampling``: what ``generate`` of transformers takes for the temperature and top_p.
+    """
+    generation = {**_GENERATION, **generation, "sampling": {"do_sample": False}}
+    if generation["temperature"] > 0:
+        drawn = {"temperature": generation["temperature"], "top_p": generation["top_p"], "top_k": 0}
+        generation["sampling"] = {"do_sample": True, **drawn}
+        if "torch" in sys.modules:
+            sys.modules["torch"].manual_seed(generation["seed"])
     started = time.perf_counter()
     try:
         answer, mask = plain(model.answer(turns, choices, form, generation))
@@ -99,6 +148,8 @@ def plain(value: Any) -> tuple[dict[str, Any], np.ndarray | None]:
         if not isinstance(value["text"], str):
             raise TypeError(f"text is {type(value['text']).__name__}, expected str")
         answer["text"] = value["text"]
+    if value.get("finish") is not None:
+        answer["finish"] = str(value["finish"])
     if value.get("boxes") is not None:
         answer["boxes"] = [_box(box) for box in value["boxes"]]
     for key in ("scores", "usage"):
@@ -159,14 +210,9 @@ def _respond(model: Any, line: str, folder: str) -> dict[str, Any]:
         if isinstance(error, ImportError):
             reply["error"]["message"] += "; pictures need pillow in this environment, volumes numpy"
         return reply
-    generation = request.get("generation") or {
-        "max_new_tokens": 512,
-        "temperature": 0.0,
-        "top_p": 1.0,
-        "stop": [],
-        "seed": 0,
-    }
-    reply.update(ask(model, turns, request.get("choices") or [], request.get("form") or "text", generation))
+    reply.update(
+        ask(model, turns, request.get("choices") or [], request.get("form") or "text", request.get("generation") or {})
+    )
     if "mask" in reply:
         import numpy as np
 
@@ -187,7 +233,10 @@ def _hello(model: Any) -> dict[str, Any]:
             continue
     capabilities = sorted(getattr(type(model), "capabilities", ("text",)))
     python = sys.version.split()[0]
-    return {"protocol": PROTOCOL, "capabilities": capabilities, "python": python, "packages": packages}
+    endpoint = getattr(model, "endpoint", None)
+    return {
+        "protocol": PROTOCOL, "capabilities": capabilities, "endpoint": endpoint, "python": python, "packages": packages,
+    }  # fmt: skip
 
 
 def _private_streams() -> tuple[TextIO, TextIO]:
@@ -245,8 +294,7 @@ def serve(target: str, setup: dict[str, Any]) -> int:
 def _loaded(target: str, setup: dict[str, Any]) -> Any:
     """The model, or what to say where it cannot be loaded."""
     try:
-        if setup.get("checkout"):
-            sys.path.insert(0, setup["checkout"])
+        at_home(setup.get("checkout"))
         return load_class(target)(*setup.get("arguments", ()), **setup.get("options", {}))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a constructor may raise anything; the other end is told
         return {"error": told(error)}

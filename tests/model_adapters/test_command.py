@@ -87,19 +87,35 @@ return {"id": request["id"], "boxes": [box], "usage": {"output_tokens": 3}}
     assert evaluation.results["complete"]
 
 
-def test_missing_answers_are_empty_failures_and_unusable_ones_are_told(program: Callable[..., str]) -> None:
+def test_missing_answers_are_empty_failures_and_unusable_ones_are_told(
+    program: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     body = """
 if request["id"] == "1": return {"id": "1", "text": 5}
 if request["id"] == "2": return {"id": "2", "mask": "nowhere.npy"}
+if request["id"] == "4":
+    import numpy
+    numpy.save("objects.npy", numpy.array([{}], object), allow_pickle=True)
+if request["id"] == "5": open("objects.npy.txt", "w").write("no array")
+if request["id"] == "4": return {"id": "4", "mask": os.path.abspath("objects.npy")}
+if request["id"] == "5": return {"id": "5", "mask": os.path.abspath("objects.npy.txt")}
+if request["id"] == "6": return {"id": "6", "scores": {"yes": 10 ** 400}}
 return {"id": request["id"], "text": "yes"}
 """
     end = 'answers = [a for a in answers if a["id"] != "0"]\n' + WHOLE
-    found = answers(program(body=body, end=end), asked(4))
+    monkeypatch.chdir(tmp_path)
+    found = answers(program(body=body, end=end), asked(7))
     assert found[0].failure == Failure("empty", "out.json has no answer to the request")
     assert found[1].failure == Failure("model", "TypeError: text is int, expected str")
     assert found[2].failure is not None
-    assert found[2].failure.message.startswith("FileNotFoundError")
+    assert found[2].failure.message.startswith("ValueError: mask: the file it names is not there")
     assert found[3].text == "yes"
+    for answer in found[4:6]:  # never the advice to allow pickles
+        assert answer.failure == Failure(
+            "model", "ValueError: mask: expected the path of a .npy file with a bool array"
+        )
+    assert found[6].failure is not None
+    assert found[6].failure.message.startswith("OverflowError")
 
 
 @pytest.mark.parametrize(
@@ -110,6 +126,8 @@ return {"id": request["id"], "text": "yes"}
         ('open(sys.argv[-1], "w").write("no json")', "neither JSON nor JSON lines"),
         ('open(sys.argv[-1], "w").write("[1]")', "expected {'answers'"),
         ("", "wrote no out.json"),
+        ('open(sys.argv[-1], "wb").write(b\'{"answers": [{"id": "0", "text": "caf\\xe9"}]}\')', "no UTF-8, at byte 37"),
+        ('open(sys.argv[-1], "w").write("[" * 200000)', "neither JSON nor JSON lines"),
     ],
 )
 def test_a_broken_contract_stops_the_run(program: Callable[..., str], end: str, said: str) -> None:
@@ -124,14 +142,13 @@ def test_a_failed_program_fails_its_batch_with_its_last_words(program: Callable[
         assert answer.failure is not None
         assert answer.failure.kind == "model"
         assert answer.failure.message.startswith("the program ended with exit code 1\n  | disk full at")
-        assert "history" not in answer.failure.message
     assert [a.text for a in found[2:]] == ["THE HISTORY OF A PATIENT 2", "THE HISTORY OF A PATIENT 3"]
 
 
 def test_a_program_that_hangs_is_ended(program: Callable[..., str]) -> None:
     found = answers(program(end="import time; time.sleep(60)", options=",timeout=0.5"), asked(2))
     assert [a.failure for a in found] == [
-        Failure("model", "the program had not ended after 1 s (0.5 s a request)")
+        Failure("model", "the program had not ended after 0.5 s: timeout=, or a smaller batch=")
     ] * 2  # fmt: skip
 
 

@@ -5,6 +5,7 @@ The package builds a tiny LLaMA from a folder; only open_clip is a stub, a convo
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import re
@@ -20,12 +21,17 @@ from miniatures.llama import tiny_llama
 from miniatures.vlm import torchvision_shim
 from PIL import Image
 from radbench.model_adapters import flamingo
+from radbench.model_adapters.host import Hosted
+from radbench.model_adapters.hosting import worker
 
 import radbench
+from radbench.errors import ConfigError
 from radbench.records import Message, Request, Shows
 from radbench.registry import find_model
 
-GREEDY = {"max_new_tokens": 512, "temperature": 0.0, "top_p": 1.0, "stop": [], "seed": 0}
+GREEDY: dict[str, Any] = {
+    "max_new_tokens": 512, "temperature": 0.0, "top_p": 1.0, "stop": [], "seed": 0, "sampling": {"do_sample": False}
+}  # fmt: skip
 needs_package = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("open_flamingo", "einops", "einops_exts")),
     reason="open-flamingo is not installed: pip install --no-deps open-flamingo einops einops-exts",
@@ -115,14 +121,8 @@ def test_conversations_that_cannot_be_asked() -> None:
     with pytest.raises(ValueError, match="without a question"):
         flamingo.chunks(TWO[:4])
 
-    class Volume:
-        array, spacing = np.zeros((2, 2, 2), np.float32), (1.0, 1.0, 1.0)
 
-    with pytest.raises(ValueError, match="not volumes"):
-        flamingo.chunks([("user", (Volume(), "What?"))])
-
-
-def test_prompts_can_be_looked_at_before_anything_is_loaded() -> None:
+def test_prompts_can_be_looked_at_before_anything_is_loaded(tmp_path: Path) -> None:
     request = Request("t", "1", (Message("user", ("What is shown?",)),), choices=("CT", "MRI"))
 
     def shown(spec: str) -> str:
@@ -130,11 +130,66 @@ def test_prompts_can_be_looked_at_before_anything_is_loaded() -> None:
         assert isinstance(model, Shows)
         return model.shown(request)
 
-    assert shown("open-flamingo:9B-vitl-mpt7b") == "Question:What is shown? Short answer:"
-    assert shown("open-flamingo:9B-vitl-mpt7b,form=caption") == "Output:"
-    assert shown("med-flamingo:llama").endswith("the last question. Question: What is shown? Answer:")
-    assert shown("medvint:code,weights,llama") == "Question: What is shown?Choices: A:CT B:MRIThe Answer is:"
-    assert shown("medvint:code,weights,llama,form=blank") == "Question: What is shown?The Answer is:"
+    at = str(tmp_path)
+    assert (
+        shown(f"open-flamingo:9B-vitl-mpt7b,lang_encoder={at},weights={at}") == "Question:What is shown? Short answer:"
+    )
+    assert shown(f"open-flamingo:4B-vitl-rpj3b,lang_encoder={at},weights={at},form=caption") == "Output:"
+    assert shown(f"med-flamingo:{at},weights={at}").endswith("the last question. Question: What is shown? Answer:")
+    assert shown(f"medvint:{at},{at},{at}") == "Question: What is shown?Choices: A:CT B:MRIThe Answer is:"
+    assert shown(f"medvint:{at},{at},{at},form=blank") == "Question: What is shown?The Answer is:"
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (
+            "open-flamingo:4B-vitl-rpj3b",
+            "lang_encoder=togethercomputer/RedPajama-INCITE-Base-3B-v1 is no file or folder",
+        ),
+        ("med-flamingo:{at}", "weights=med-flamingo/med-flamingo is no file or folder"),
+        ("open-flamingo:8B", "none of 3B-vitl-mpt1b"),
+        ("med-flamingo:/no/such", "llama=/no/such is not there"),
+        ("radfm:/no/such", "checkout=/no/such is not there"),
+        ("llava-med:/no/such", "weights=/no/such is not there"),
+        ("llava-med:microsoft/llava-med-v1.5-mistral-7b", "nor a repository in the Hugging Face cache"),
+        ("meddr:{at}", "weights=Sunanhe/MedDr_0401 is no file or folder"),
+        ("medversa:hyzhou/MedVersa", "checkout=hyzhou/MedVersa is no file or folder"),
+    ],
+)
+def test_what_is_not_on_this_machine_is_refused_before_a_run(
+    spec: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is the first argument, and never asked of the network (which conftest closes)."""
+    pytest.importorskip("huggingface_hub")
+    with pytest.raises(ConfigError, match=said) as caught:
+        find_model(spec.format(at=tmp_path))
+    if "no file or folder" in said:
+        assert re.fullmatch(r"radbench fetch model [\w./-]+", caught.value.remedy)
+
+
+def test_a_repository_is_known_by_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    commit, cache = "0123456789" * 4, tmp_path / "hub"
+    repository = cache / "models--med-flamingo--med-flamingo"
+    for folder in ("refs", f"snapshots/{commit}"):
+        (repository / folder).mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    (repository / "snapshots" / commit / "model.pt").write_bytes(b"weights")
+    download = functools.partial(huggingface_hub.snapshot_download, cache_dir=str(cache))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    model = find_model(f"med-flamingo:{tmp_path}")
+    assert isinstance(model, Hosted)
+    assert model.fingerprint()["weights"] == f"med-flamingo/med-flamingo@{commit}"
+    given = model._call.arguments["weights"]  # the class gets the folder: it never asks for it by its name
+    assert flamingo.find_weights(given, "model.pt") == str(repository / "snapshots" / commit / "model.pt")
+
+
+def test_code_of_a_language_models_repository_runs_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"auto_map": {"AutoModelForCausalLM": "modeling_mpt.MPTForCausalLM"}}')
+    (tmp_path / "model.pt").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"brings code of its own.*trust_remote_code=True"):
+        flamingo.MedFlamingo(str(tmp_path), weights=str(tmp_path))
 
 
 def test_the_file_needs_nothing_of_radbench() -> None:
@@ -278,11 +333,15 @@ def test_the_tasks_generation_settings_are_kept(parts: dict[str, Any], monkeypat
     assert given["max_new_tokens"] == 3
     given.clear()
     sampled = {**GREEDY, "temperature": 1.5, "top_p": 0.9, "seed": 4}
-    first = model.answer(ZERO, (), "text", sampled)
+
+    def drawn(generation: dict[str, Any]) -> Any:
+        return worker.ask(model, ZERO, [], "text", generation)["answer"]
+
+    first = drawn(sampled)
     assert (given["do_sample"], given["temperature"], given["top_p"]) == (True, 1.5, 0.9)
     assert "num_beams" not in given
-    assert model.answer(ZERO, (), "text", sampled) == first
-    assert model.answer(ZERO, (), "text", {**sampled, "seed": 5}) != first
+    assert drawn(sampled) == first
+    assert drawn({**sampled, "seed": 5}) != first
     assert loaded(parts, form="caption", max_new_tokens=40).max_new_tokens == 40
     assert flamingo.cut("left lung. Question", ["Question", "lung"]) == "left "
 
@@ -381,10 +440,12 @@ def test_weights_that_do_not_fit_and_prompts_that_are_too_long(parts: dict[str, 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"checkpoint": "8B"}, "none of 3B-vitl-mpt1b"),
         ({"lang_encoder": "x"}, "cross_attn_every_n_layers= and weights="),
-        ({"checkpoint": "9B-vitl-mpt7b", "form": "report"}, "vqa or caption"),
-        ({"checkpoint": "9B-vitl-mpt7b", "weights": "gone/model.pt"}, "expected a checkpoint file"),
+        ({"form": "report"}, "vqa or caption"),
+        (
+            {"lang_encoder": "x", "cross_attn_every_n_layers": 2, "weights": "gone/model.pt"},
+            "expected a checkpoint file",
+        ),
     ],
 )
 def test_wrong_options_are_told_before_anything_is_loaded(options: dict[str, Any], said: str) -> None:

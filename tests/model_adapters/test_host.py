@@ -24,7 +24,7 @@ from radbench.tasks.phantom.cohort import write_cohort
 
 import radbench
 from radbench.errors import ConfigError, Interrupted, ModelError
-from radbench.records import Answer, Failure, Generation, Image, Message, Request, Shows
+from radbench.records import Answer, Failure, Generation, Image, Message, Remote, Request, Shows
 from radbench.registry import construct, find_model
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -294,9 +294,9 @@ def test_what_model_code_raises_or_returns_wrongly_is_a_counted_failure(faulty: 
     assert failures[-1] is None
     assert [f.kind for f in failures[:-1] if f] == ["model"] * len(wrong)
     said = [f.message for f in failures[:-1] if f]
-    assert said[0] == "ValueError: secret of the patient: (text of the request) (faulty.py:19 in answer)"
-    assert said[1].startswith("RuntimeError: CUDA out of memory")
-    assert said[2].startswith("SystemExit: bye")
+    assert said[0] == "ValueError (faulty.py:19 in answer): secret of the patient: the history of the patient"
+    assert "CUDA out of memory" in said[1]
+    assert said[2].startswith("SystemExit (faulty.py:22 in answer): bye")
     assert "expected str, or a dict of text, boxes, mask, scores, usage" in said[3]
     assert "answer() returned txt" in said[4]
     assert "expected bool" in said[5]
@@ -322,7 +322,7 @@ def test_three_losses_in_a_row_stop_the_run_with_the_last_words(
     faulty: Path, text_task: Callable[..., Path], tmp_path: Path
 ) -> None:
     with pytest.raises(
-        ModelError, match=r"3 requests in a row lost their worker: it ended with exit code 7\n  \| device"
+        ModelError, match=r"3 requests in a row lost their worker: it ended with exit code 7: \n  \| device"
     ):
         answers(Worker(str(faulty)), asked("exit", "exit", "exit", "yes"))
     task = str(text_task(12, prompt="{question}"))
@@ -333,12 +333,29 @@ def test_three_losses_in_a_row_stop_the_run_with_the_last_words(
     faulty.write_text(FAULTY)
 
 
-def test_last_words_do_not_repeat_a_request(faulty: Path) -> None:
-    faulty.write_text(FAULTY.replace("reading {said}", "reading {turns[-1][1][0]!r}"))
+@pytest.mark.parametrize("way", ["dies", "does not load", "does not load here"])
+def test_of_restricted_data_nothing_that_model_code_said_leaves_the_answers(
+    way: str, faulty: Path, text_task: Callable[..., Path], tmp_path: Path
+) -> None:
+    """However it repeats the request: in parts, as tokens, in another case."""
+    words = 'sys.stderr.write(" ".join(turns[-1][1][-1].upper().split()[:2])); os._exit(7)'
+    faulty.write_text(
+        FAULTY.replace('if said == "segfault"', f'if "patient" in said: {words}\n        if said == "segfault"')
+    )
+    model = Worker(str(faulty)) if way == "dies" else (here if "here" in way else Worker)(str(faulty), start="noise")  # type: ignore[operator]
+    data = {"table": "samples.jsonl", "access": "credentialed", "licence": "own", "columns": {"cluster": "patient"}}
+    task = str(text_task(12, prompt="the patient {question}", data=data))
     with pytest.raises(ModelError) as caught:
-        answers(Worker(str(faulty)), asked(*[("a man of 52\nwith cough", "exit")] * 3))
-    assert "device lost" in str(caught.value)
-    assert "man of 52" not in str(caught.value)
+        radbench.evaluate(model, task, out=tmp_path / "run")
+    log = (tmp_path / "run" / "run.log").read_text()
+    for words in ("PATIENT", "cannot load", "no such device"):
+        assert words not in f"{caught.value}{log}"
+    assert "what it said is not shown: credentialed data" in str(caught.value)
+    if way == "dies":
+        told = "".join(f.read_text() for f in (tmp_path / "run" / "answers").glob("*.jsonl"))
+        assert "the worker ended with exit code 7" in told
+    else:
+        assert "RuntimeError (faulty.py:9 in __init__)" in str(caught.value)
 
 
 def test_a_hang_is_ended_and_counted(faulty: Path) -> None:
@@ -349,11 +366,37 @@ def test_a_hang_is_ended_and_counted(faulty: Path) -> None:
     assert not running(int(str(found[0].text)))
 
 
+def test_a_program_that_a_worker_left_behind_holds_nothing_up(faulty: Path) -> None:
+    """It is in a session of its own and has the worker's output open."""
+    child = "subprocess.Popen(['sleep', '30'], start_new_session=True)"
+    faulty.write_text(FAULTY.replace('if said == "pid"', f'if said == "child": import subprocess; return str({child}.pid)\n'
+                                     '        if said == "pid"'))  # fmt: skip
+    model = Worker(str(faulty))
+    started = time.monotonic()
+    pid, lost, again = answers(model, asked("child", "exit", "yes"))
+    model._crew = None
+    try:
+        assert lost.failure == Failure("model", "the worker ended with exit code 7")
+        assert again.text == "yes"
+        assert time.monotonic() - started < 15
+        assert running(int(str(pid.text)))
+    finally:
+        os.kill(int(str(pid.text)), signal.SIGKILL)
+
+
+def test_an_answer_that_met_the_token_limit_is_cut_off(faulty: Path) -> None:
+    faulty.write_text(FAULTY.replace("return said\n", 'return {"text": said, "finish": "length"}\n'))
+    for model in (here(faulty), Worker(str(faulty))):
+        (answer,) = answers(model, asked("The heart is"))
+        assert (answer.text, answer.failure) == ("The heart is", Failure("cut_off", "no end within the token limit"))
+
+
 def test_a_worker_that_ended_between_two_requests_is_a_loss(looks: Path) -> None:
     model = Worker(str(looks))
     picture = asked((Image(str(OWN / "images/disk00.png")), "q"))  # type: ignore[arg-type]
     first = answers(model, picture)
-    (worker_process,) = model._workers
+    assert model._crew is not None
+    (worker_process,) = model._crew.processes
     assert worker_process._process is not None
     assert worker_process._process.stdin is not None
     worker_process._process.stdin.close()  # as it ends where radbench does: with its folder
@@ -379,9 +422,9 @@ def test_after_a_cuda_error_the_process_is_not_asked_again(faulty: Path) -> None
         ({"start": "exit"}, "the worker ended with exit code 3 before its model was loaded"),
         (
             {"start": "noise"},
-            r"cannot be loaded in .*: RuntimeError: cannot load \(faulty.py:9 in __init__\)\n  \| no such",
+            r"cannot be loaded in .*, RuntimeError \(faulty.py:9 in __init__\): cannot load\n  \| no such",
         ),
-        ({"start": "missing"}, "ModuleNotFoundError: No module named 'no_such_package'"),
+        ({"start": "missing"}, r"ModuleNotFoundError .*: No module named 'no_such_package'"),
         ({"start": "hang", "start_timeout": 1.0}, "gave no answer within 1 s before its model was loaded"),
     ],
 )
@@ -400,8 +443,8 @@ def test_in_process_too_and_a_missing_package_names_the_way_out(faulty: Path) ->
     ("body", "said"),
     [
         ("echo hello", "sent a line that is no JSON object"),
-        ("echo '{\"protocol\": 2}'; sleep 9", "speaks protocol 2, expected 1"),
-        ("echo broken >&2; exit 127", r"ended with exit code 127 before its model was loaded\n  \| broken"),
+        ("echo '{\"protocol\": 2}'; sleep 9", "does not speak protocol 1: 2"),
+        ("echo broken >&2; exit 127", r"ended with exit code 127 before its model was loaded: \n  \| broken"),
         (
             'echo \'{"protocol": 1, "capabilities": ["text"], "python": "?", "packages": {}}\'; exec sleep 9',
             "capabilities",
@@ -484,6 +527,66 @@ def test_a_checkout_is_importable_and_our_adapters_do_not_shadow_packages(tmp_pa
     assert model.fingerprint()["checkout"].startswith("checkout#")
 
 
+SERVER = """
+import huggingface_hub.constants, sys
+
+class Base:
+    endpoint = "https://api.example.org/v1"
+
+class Asks(Base):
+    capabilities = ("text",)
+    def __init__(self, checkout="none"):
+        self.loaded = [huggingface_hub.constants.HF_HUB_OFFLINE, sys.path[0] == checkout]
+    def answer(self, turns, choices, form, generation):
+        return f"{self.loaded} {huggingface_hub.constants.HF_HUB_OFFLINE}"
+"""
+
+
+def test_a_class_that_asks_a_server_gets_no_restricted_data(text_task: Callable[..., Path], tmp_path: Path) -> None:
+    file = tmp_path / "asks.py"
+    file.write_text(SERVER)
+    data = {"table": "samples.jsonl", "access": "credentialed", "licence": "own", "columns": {"cluster": "patient"}}
+    for model in (Worker(f"{file}:Asks"), here(f"{file}:Asks")):  # type: ignore[arg-type]
+        assert isinstance(model, Remote)
+        with pytest.raises(ConfigError, match=r"https://api.example.org/v1 is not this machine: nothing was sent"):
+            radbench.evaluate(model, str(text_task(4, data=data)), out=tmp_path / "run")
+    assert not isinstance(here(file_with(tmp_path, endpoint="")), Remote)
+    late = file_with(tmp_path, "        self.endpoint = 'http://10.0.0.1'", count=str(tmp_path / "asked"))
+    for model in (Worker(str(late)), again := here(late), again):
+        with pytest.raises(ModelError, match="an endpoint that its class does not declare: http:"):
+            answers(model, asked("q", "q", "q"))
+    assert not (tmp_path / "asked").exists()
+
+
+def file_with(
+    folder: Path, body: str = "        pass", capabilities: str = "text", endpoint: str = "", count: str = os.devnull
+) -> Path:
+    (folder / "plain.py").write_text(
+        f"class Plain:\n    capabilities = ('{capabilities}',)\n    endpoint = {endpoint!r}\n"
+        f"    def __init__(self):\n{body}\n    def answer(self, turns, choices, form, generation):\n"
+        f"        open({count!r}, 'a').write('x')\n        return 'yes'\n"
+    )
+    return folder / "plain.py"
+
+
+def test_a_capability_that_does_not_exist_names_the_one_that_is_meant(tmp_path: Path) -> None:
+    file = file_with(tmp_path, capabilities="multi-image")
+    for make in (here, lambda f: Worker(str(f))):
+        with pytest.raises(ConfigError, match="no capability 'multi-image': did you mean 'multi_image'"):
+            make(file)
+
+
+def test_while_a_model_loads_the_hub_is_its_cache_and_the_checkout_comes_first(tmp_path: Path) -> None:
+    constants: Any = pytest.importorskip("huggingface_hub.constants")
+    file, before, path = tmp_path / "asks.py", constants.HF_HUB_OFFLINE, list(sys.path)
+    file.write_text(SERVER.replace("    endpoint", "    place"))
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    model = here(f"{file}:Asks", checkout=str(checkout))  # type: ignore[arg-type]
+    assert answers(model, asked("q"))[0].text == f"[True, True] {before}"
+    assert sys.path == path
+
+
 # --- nothing is left behind ---
 
 
@@ -551,7 +654,8 @@ def test_an_interrupt_inside_this_process(faulty: Path, text_task: Callable[...,
     with pytest.raises(Interrupted):
         radbench.evaluate(model, str(text_task(8, prompt="hang")), out=tmp_path / "run")
     assert time.monotonic() - started < 8
-    assert not any(process.alive for process in model._workers)
+    assert model._crew is not None
+    assert not any(process.alive for process in model._crew.processes)
 
 
 # --- the example ---

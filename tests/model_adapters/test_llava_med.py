@@ -6,7 +6,6 @@ import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,9 @@ from radbench.model_adapters.llava_med import LLaVAMed
 from radbench.records import Generation, Message, Request, Shows
 from radbench.registry import find_model
 
-GREEDY = {"max_new_tokens": 512, "temperature": 0.0, "top_p": 1.0, "stop": [], "seed": 0}
+GREEDY: dict[str, Any] = {
+    "max_new_tokens": 512, "temperature": 0.0, "top_p": 1.0, "stop": [], "seed": 0, "sampling": {"do_sample": False}
+}  # fmt: skip
 BUILDER = """
 import types
 import torch
@@ -65,12 +66,16 @@ def process_images(images, image_processor, model_cfg):
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Path]:
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     pytest.importorskip("torch")
     folder = tmp_path / "LLaVA-Med"
     (folder / "llava" / "model").mkdir(parents=True)
     for name, text in (("__init__", ""), ("mm_utils", TOOLS), ("model/__init__", ""), ("model/builder", BUILDER)):
         (folder / "llava" / f"{name}.py").write_text(text)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "model.safetensors").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(folder))  # as the worker does
     yield folder
     for name in [n for n in sys.modules if n.split(".")[0] == "llava"]:
         del sys.modules[name]
@@ -97,18 +102,17 @@ def test_examples_and_system_stand_as_in_their_conversation() -> None:
 def test_the_model_gets_what_the_evaluation_gives_it(checkout: Path) -> None:
     import torch
 
-    model = LLaVAMed("some/weights", checkout=str(checkout), device="cpu")
+    model = LLaVAMed("weights", checkout=str(checkout), device="cpu")
     builder: Any = sys.modules["llava.model.builder"]
     # The loader chooses its class by the name, whatever the folder is called.
-    assert builder.loads == [("some/weights", None, "llava-med-v1.5-mistral-7b", False, False, "cpu")]
+    assert builder.loads == [("weights", None, "llava-med-v1.5-mistral-7b", False, False, "cpu")]
     answer = model.answer([("user", [picture(), "Is it so?"])], [], "text", GREEDY)
     assert answer == {"text": "7 8 9", "usage": {"input_tokens": 7, "output_tokens": 3}}
     ids, images, given = model._model.asked[0]
     assert ids.tolist() == [[1, 6, -200, 2, 2, 3, 7]]
     assert images.shape == (1, 3, 4, 4)
     assert images.dtype == torch.float16
-    assert given == {"do_sample": False, "num_beams": 1, "max_new_tokens": 1024, "use_cache": True}
-    assert str(checkout) not in sys.path
+    assert given == {"do_sample": False, "num_beams": 1, "max_new_tokens": 512, "use_cache": True}
 
 
 def test_the_random_pixel_of_the_padding_follows_the_seed(checkout: Path) -> None:
@@ -128,7 +132,8 @@ def test_several_pictures_none_and_temperature(checkout: Path) -> None:
     import torch
 
     model = LLaVAMed("weights", checkout=str(checkout), device="cpu", dtype="float32", load_in="8bit", max_new_tokens=5)
-    model.answer([("user", [picture(), picture(8), "Q?"])], [], "text", {**GREEDY, "temperature": 0.2, "top_p": 0.9})
+    drawn = {"do_sample": True, "temperature": 0.2, "top_p": 0.9}
+    model.answer([("user", [picture(), picture(8), "Q?"])], [], "text", {**GREEDY, "sampling": drawn})
     model.answer([("user", ["Q?"])], [], "text", GREEDY)
     (ids, images, given), (_, none, _) = model._model.asked
     assert ids.tolist()[0].count(-200) == 2
@@ -138,18 +143,17 @@ def test_several_pictures_none_and_temperature(checkout: Path) -> None:
     assert builder.loads[-1][3:] == (True, False, "cpu")
 
 
-def test_options_and_volumes_are_refused(checkout: Path, tmp_path: Path) -> None:
+def test_options_and_pickled_weights_are_refused(checkout: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has no folder llava"):
         LLaVAMed("weights", checkout=str(tmp_path))
     with pytest.raises(ValueError, match="expected 8bit or 4bit"):
         LLaVAMed("weights", checkout=str(checkout), load_in="2bit")
-    model = LLaVAMed("weights", checkout=str(checkout), device="cpu")
-    volume = SimpleNamespace(array=np.zeros((2, 2, 2), np.float32), spacing=(1, 1, 1))
-    with pytest.raises(ValueError, match="no volumes"):
-        model.answer([("user", [volume, "Q?"])], [], "text", GREEDY)
+    (tmp_path / "weights" / "model.safetensors").rename(tmp_path / "weights" / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="pickled weights are not loaded"):
+        LLaVAMed("weights", checkout=str(checkout))
 
 
-def test_the_spec_shows_the_prompt_without_loading() -> None:
+def test_the_spec_shows_the_prompt_without_loading(checkout: Path) -> None:
     model = find_model("llava-med:weights,device=cpu")
     request = Request("t", "s", (Message("user", ("What is shown?",)),), generation=Generation())
     assert isinstance(model, Shows)

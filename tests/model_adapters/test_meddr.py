@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,9 @@ from radbench.tasks import meddr as tasks
 from radbench.records import Message, Request, Shows
 from radbench.registry import find_model
 
-GREEDY = {"max_new_tokens": 512, "temperature": 0.0, "top_p": 1.0, "stop": [], "seed": 0}
+GREEDY: dict[str, Any] = {
+    "max_new_tokens": 512, "temperature": 0.0, "top_p": 1.0, "stop": [], "seed": 0, "sampling": {"do_sample": False}
+}  # fmt: skip
 PLACES = "<img>" + "<IMG_CONTEXT>" * 256 + "</img>\n"
 CODE = """
 import types
@@ -78,6 +79,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (folder / "src" / "model" / "internvl_chat").mkdir(parents=True)
     (folder / "src" / "model" / "internvl_chat" / "__init__.py").write_text(CODE)
     monkeypatch.setattr(transformers, "LlamaTokenizer", Tokenizer)
+    monkeypatch.syspath_prepend(str(folder))  # as the worker does
+    (tmp_path / "weights").mkdir()
     yield folder
     for name in [n for n in sys.modules if n.split(".")[0] == "src"]:
         del sys.modules[name]
@@ -131,7 +134,9 @@ def test_the_model_gets_what_chat_gives_it(checkout: Path) -> None:
     import torch
 
     model = MedDr(str(checkout), "weights", device="cpu")
-    assert code().loads == [("weights", {"low_cpu_mem_usage": True, "torch_dtype": torch.bfloat16})]
+    assert code().loads == [
+        ("weights", {"use_safetensors": True, "low_cpu_mem_usage": True, "torch_dtype": torch.bfloat16})
+    ]
     answer = model.answer([("user", [picture(), "Q?"])], [], "text", GREEDY)
     assert answer == {"text": "t5 t6", "usage": {"input_tokens": 258, "output_tokens": 2}}
     given = model._model.asked[0]
@@ -145,8 +150,9 @@ def test_the_model_gets_what_chat_gives_it(checkout: Path) -> None:
 def test_several_pictures_none_and_options(checkout: Path) -> None:
     model = MedDr(str(checkout), "weights", device="cpu", device_map="auto", dtype="float32", max_new_tokens=9)
     assert code().loads[0][1]["device_map"] == "auto"
+    drawn = {"do_sample": True, "temperature": 0.5, "top_p": 0.8}
     model.answer([("user", [picture(), picture(), "Q?"])], [], "text", GREEDY)
-    model.answer([("user", ["Q?"])], [], "text", {**GREEDY, "temperature": 0.5, "top_p": 0.8})
+    model.answer([("user", ["Q?"])], [], "text", {**GREEDY, "sampling": drawn})
     two, none = model._model.asked
     assert two["pixel_values"].shape[0] == 2
     assert two["input_ids"].shape[1] == 2 + 2 * 256
@@ -163,15 +169,8 @@ def test_what_is_not_meddr_is_refused(checkout: Path, tmp_path: Path) -> None:
         MedDr(str(checkout), device="cpu")
 
 
-def test_volumes_are_refused(checkout: Path) -> None:
-    model = MedDr(str(checkout), device="cpu")
-    volume = SimpleNamespace(array=np.zeros((2, 2, 2), np.float32), spacing=(1, 1, 1))
-    with pytest.raises(ValueError, match="no volumes"):
-        model.answer([("user", [volume, "Q?"])], [], "text", GREEDY)
-
-
 def test_the_spec_shows_the_prompt_without_loading(checkout: Path) -> None:
-    model = find_model(f"meddr:{checkout}")
+    model = find_model(f"meddr:{checkout},weights={checkout.parent}/weights")
     assert isinstance(model, Shows)
     assert model.shown(Request("t", "s", (Message("user", ("Q?",)),))).endswith(
         "user\nQ?<|im_end|><|im_start|>assistant\n"

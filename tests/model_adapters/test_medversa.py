@@ -17,7 +17,9 @@ from radbench.records import Answer, Message, Request, Shows
 from radbench.records import Image as Reference
 from radbench.registry import find_model
 
-GREEDY = {"max_new_tokens": 512, "temperature": 0.0, "top_p": 1.0, "stop": [], "seed": 0}
+GREEDY: dict[str, Any] = {
+    "max_new_tokens": 512, "temperature": 0.0, "top_p": 1.0, "stop": [], "seed": 0, "sampling": {"do_sample": False}
+}  # fmt: skip
 NINE = "<ImageHere>" * 9
 
 # Stands for utils.py and the model: words are tokens, and a step's hidden state is the number of the step. The box head tells
@@ -120,7 +122,7 @@ GUESS = "img = img.transpose(2, 1, 0) if np.argmin(img.shape) == 0 else img"
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Path]:
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for package in ("torch", "transformers", "scipy"):
         pytest.importorskip(package)
     folder = tmp_path / "MedVersa"
@@ -128,6 +130,8 @@ def checkout(tmp_path: Path) -> Iterator[Path]:
     (folder / "utils" / "__init__.py").write_text("raise AssertionError('not this one')")
     (folder / "medomni.py").write_text("")
     (folder / "utils.py").write_text(f"import medomni\n{UTILS}")
+    (folder / "model.safetensors").write_bytes(b"")
+    monkeypatch.syspath_prepend(str(folder))  # as the worker does
     yield folder
     sys.modules.pop("medomni", None)
 
@@ -281,6 +285,8 @@ def test_what_cannot_work_is_refused(checkout: Path, tmp_path: Path) -> None:
             MedVersa(str(checkout), **options)
     with pytest.raises(ValueError, match=r"has no utils\.py"):
         MedVersa(str(tmp_path))
+    with pytest.raises(ValueError, match="pickled weights are not loaded"):
+        MedVersa(str(checkout), weights=str(tmp_path))
     model, _ = loaded(checkout)
     for parts in (["Q"], [phantom((4, 4, 4)), picture(), "Q"], [phantom((4, 4, 4)), phantom((4, 4, 4)), "Q"]):
         with pytest.raises(ValueError, match="takes pictures, or one volume"):

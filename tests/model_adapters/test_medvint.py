@@ -14,10 +14,13 @@ import pytest
 from miniatures.llama import tiny_llama
 from PIL import Image
 from radbench.model_adapters import medvint
+from radbench.model_adapters.hosting import worker
 
 import radbench
 
-GREEDY = {"max_new_tokens": 512, "temperature": 0.0, "top_p": 1.0, "stop": [], "seed": 0}
+GREEDY: dict[str, Any] = {
+    "max_new_tokens": 512, "temperature": 0.0, "top_p": 1.0, "stop": [], "seed": 0, "sampling": {"do_sample": False}
+}  # fmt: skip
 MODALITIES = ("CT", "MRI", "Ultrasound", "X-ray")
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8))
 
@@ -31,25 +34,19 @@ def asked(*parts: Any) -> list[tuple[str, tuple[Any, ...]]]:
 
 def test_prompts_are_the_authors() -> None:
     turns = asked(PICTURE, "Which modality is this?")
-    assert medvint.MedVInT.shown(turns, MODALITIES) == (
+    assert medvint.MedVInT.prompt(turns, MODALITIES) == (
         "Question: Which modality is this?Choices: A:CT B:MRI C:Ultrasound D:X-rayThe Answer is:"
     )
-    assert medvint.MedVInT.shown(turns, ()) == "Question: Which modality is this?The Answer is:"
-    assert medvint.MedVInT.shown(turns, MODALITIES, form="blank") == medvint.blank_prompt("Which modality is this?")
+    assert medvint.MedVInT.prompt(turns, ()) == "Question: Which modality is this?The Answer is:"
+    assert medvint.MedVInT.prompt(turns, MODALITIES, form="blank") == medvint.blank_prompt("Which modality is this?")
     with_system = [("system", ("Be brief.",)), *turns]
-    assert medvint.MedVInT.shown(with_system, ()) == "Question: Be brief. Which modality is this?The Answer is:"
+    assert medvint.MedVInT.prompt(with_system, ()) == "Question: Be brief. Which modality is this?The Answer is:"
 
 
 def test_what_it_cannot_be_asked() -> None:
     example = [("user", (PICTURE, "CT?")), ("assistant", ("yes",)), ("user", (PICTURE, "MRI?"))]
     with pytest.raises(ValueError, match="no examples"):
         medvint.question(example)
-
-    class Volume:
-        array, spacing = np.zeros((2, 2, 2), np.float32), (1.0, 1.0, 1.0)
-
-    with pytest.raises(ValueError, match="not volumes"):
-        medvint.question(asked(Volume(), "What?"))
 
 
 def test_the_most_similar_option_is_the_shortest_that_has_the_letter() -> None:
@@ -202,9 +199,13 @@ def test_a_free_answer_keeps_the_tasks_settings(parts: dict[str, str]) -> None:
     assert "generate" not in vars(model.model.llamacasual)  # their method is itself again
 
     sampled = {**GREEDY, "max_new_tokens": 9, "temperature": 2.0, "seed": 1}
-    first = model.answer(turns, (), "text", sampled)
-    assert first == model.answer(turns, (), "text", sampled)
-    assert first != model.answer(turns, (), "text", {**sampled, "seed": 2})
+
+    def drawn(generation: dict[str, Any]) -> Any:
+        return worker.ask(model, turns, [], "text", generation)["answer"]
+
+    first = drawn(sampled)
+    assert first == drawn(sampled)
+    assert first != drawn({**sampled, "seed": 2})
     blank = model.answer(asked("What is shown?"), (), "text", GREEDY)
     assert not model.model.seen[1].any()
     assert blank["usage"]["output_tokens"] <= 50

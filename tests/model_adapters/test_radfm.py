@@ -19,7 +19,9 @@ import radbench
 from radbench.errors import ModelError
 from radbench.registry import find_model
 
-GREEDY = {"max_new_tokens": 512, "temperature": 0.0, "top_p": 1.0, "stop": [], "seed": 0}
+GREEDY: dict[str, Any] = {
+    "max_new_tokens": 512, "temperature": 0.0, "top_p": 1.0, "stop": [], "seed": 0, "sampling": {"do_sample": False}
+}  # fmt: skip
 QUESTION = "Can you identify any visible signs of Cardiomegaly in the image?"
 LLAMA = {
     "vocab_size": 35300,
@@ -116,6 +118,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     weights["lang_model.model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.zeros(4)
     torch.save(weights, folder / "pytorch_model.bin")
     monkeypatch.setattr(transformers, "LlamaTokenizer", Tokenizer)
+    monkeypatch.syspath_prepend(str(folder))  # as the worker does
     yield folder
     for name in [n for n in sys.modules if n.split(".")[0] == "Model"]:
         del sys.modules[name]
@@ -259,7 +262,7 @@ def test_the_model_gets_what_the_demo_gives_it(checkout: Path) -> None:
     embedded = given.pop("inputs_embeds")
     assert embedded.shape == (1, ids.shape[1], 16)
     assert given.pop("attention_mask").all()
-    assert given == {"max_new_tokens": 200, "top_k": 50, "pad_token_id": 0}
+    assert given == {"max_new_tokens": 200, "do_sample": False, "pad_token_id": 0}
     assert answer["usage"] == {"input_tokens": ids.shape[1], "output_tokens": len(answer["text"].split())}
     assert not model._model.training
 
@@ -270,7 +273,9 @@ def test_an_end_and_a_temperature_can_be_asked_for(checkout: Path) -> None:
     model._model.lang_model.generate = lambda **options: (
         given.update(options) or options["inputs_embeds"][:, :3, 0].long()
     )
-    model.answer([("user", ["Q?"])], [], "text", {**GREEDY, "temperature": 0.7, "top_p": 0.9})
+    model.answer(
+        [("user", ["Q?"])], [], "text", {**GREEDY, "sampling": {"do_sample": True, "temperature": 0.7, "top_p": 0.9}}
+    )
     for name, value in {
         "max_new_tokens": 3,
         "eos_token_id": 2,
@@ -298,5 +303,5 @@ def test_a_run_through_the_spec(checkout: Path, text_task: Callable[..., Path], 
     assert found["name"] == "radfm"
     assert str(tmp_path) not in json.dumps(dict(found))
     (checkout / "pytorch_model.bin").unlink()
-    with pytest.raises(ModelError, match="no weights at"):
+    with pytest.raises(ModelError, match="no weights at"):  # of a folder that is there
         radbench.evaluate(spec, str(text_task(3)), out=tmp_path / "run2", resamples=100)

@@ -121,5 +121,6 @@ def test_the_command_names_what_is_wrong(model: Path) -> None:
 
     with pytest.raises(ConfigError, match="unexpected keyword argument 'wrod'"):
         run(str(model), ["wrod=no"], None)
-    with pytest.raises(ConfigError, match="'knn' is no hosted model"):
-        run("knn", [], None)
+    for name in ("knn", "hf"):
+        with pytest.raises(ConfigError, match=f"'{name}' is no hosted model: known names: llava-med, med-flamingo"):
+            run(name, [], None)
