@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Generic, TypeVar
 
-from radbench.errors import ConfigError
+from radbench.options import whole
 from radbench.records import Request
 
 log = logging.getLogger("radbench")
@@ -41,8 +41,7 @@ class Batches(Generic[T]):
     """
 
     def __init__(self, size: int, cost: Callable[[T], Cost], group: Callable[[T], Hashable] = lambda _: None) -> None:
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise ConfigError(f"batch is {size!r}, expected a whole number of at least 1")
+        whole("batch", size)
         self._size, self._cost, self._group = size, cost, group
         self._learned: list[tuple[Cost, int]] = []
 

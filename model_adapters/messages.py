@@ -6,10 +6,11 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from radbench.errors import ConfigError, ImageError
+from radbench.errors import ImageError
 from radbench.images.windows import preset
+from radbench.options import one_of, whole
 from radbench.records import Image, Request
 
 if TYPE_CHECKING:
@@ -42,11 +43,9 @@ class Pictures:
 
     def __post_init__(self) -> None:
         """Raise :class:`ConfigError` on a value out of range."""
-        if self.multi_image not in ("all", "first", "tile", "error"):
-            raise ConfigError(f"multi_image is {self.multi_image!r}, expected all, first, tile or error")
-        for name, value in {"slices": self.slices, "longest": self.longest}.items():
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ConfigError(f"{name} is {value!r}, expected a whole number of at least 1")
+        one_of("multi_image", self.multi_image, get_args(MultiImage))
+        whole("slices", self.slices)
+        whole("longest", self.longest, optional=True)
         if self.window is not None:
             preset(self.window)
 

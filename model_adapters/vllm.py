@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -17,9 +18,10 @@ from radbench.model_adapters.identity import of_path
 from radbench.model_adapters.messages import MultiImage, Pictures, split_reasoning
 from radbench.model_adapters.server.faults import masked
 from radbench.model_adapters.server.messages import Messages, json_object
-from radbench.model_adapters.server.replies import names_one, option_scores
+from radbench.model_adapters.server.replies import written_scores
 
-from radbench.errors import ConfigError, ImageError, ModelError
+from radbench.errors import ConfigError, ImageError
+from radbench.options import flag, number, one_of, whole
 from radbench.records import Answer, Failure, Request
 
 
@@ -31,6 +33,9 @@ class VLLM:
     N likeliest tokens and gives scores where an answer is one of the request's options. ``cut_off=keep`` scores answers cut
     off at the token limit. Pictures: see :class:`radbench.model_adapters.messages.Pictures`.
     """
+
+    capabilities = frozenset({"text", "multi_image", "volumes"})  # and logprobs where asked for
+    paths = ("model", "engine", "template")
 
     def __init__(
         self,
@@ -54,17 +59,20 @@ class VLLM:
         window: str | None = None,
         longest: int | None = None,
     ) -> None:
-        if cut_off not in ("fail", "keep"):
-            raise ConfigError(f"vllm: cut_off is {cut_off!r}, expected fail or keep")
-        counts = {
-            "batch": batch,
-            "max_new_tokens": max_new_tokens,
-            "logprobs": logprobs,
-            "max_model_len": max_model_len,
-        }
-        for name, value in (counts | {"tensor_parallel_size": tensor_parallel_size}).items():
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise ConfigError(f"vllm: {name} is {value!r}, expected a whole number of at least 1")
+        one_of("cut_off", cut_off, ("fail", "keep"))
+        flag("trust_remote_code", trust_remote_code)
+        whole("batch", batch)
+        whole("tensor_parallel_size", tensor_parallel_size)
+        number("gpu_memory_utilization", gpu_memory_utilization, above=True)
+        for name, some in (
+            ("max_new_tokens", max_new_tokens),
+            ("logprobs", logprobs),
+            ("max_model_len", max_model_len),
+        ):
+            whole(name, some, optional=True)
+        if find_spec("vllm") is None:
+            remedy = "pip install vllm, or serve the model elsewhere and use openai:URL"
+            raise ConfigError("vllm: the package vllm is missing", remedy=remedy)
         self._model, self._batch, self._keep = str(model), batch, cut_off == "keep"
         self._max_new_tokens, self._logprobs = max_new_tokens, logprobs
         self._pictures = Pictures(multi_image, slices, window, longest)
@@ -77,7 +85,8 @@ class VLLM:
             **json_object("vllm: engine", engine),
         }  # fmt: skip
         self._llm: Any = None
-        self.capabilities = frozenset({"text", "multi_image", "volumes"} | ({"logprobs"} if logprobs else set()))
+        if logprobs:
+            self.capabilities |= {"logprobs"}
 
     def fingerprint(self) -> Mapping[str, str]:
         path = Path(self._model).expanduser()
@@ -127,10 +136,8 @@ class VLLM:
                     yield from self._answered([one])
                 return
             request = ready[0][0]
-            yield (
-                request,
-                Answer(failure=Failure("input", f"{type(error).__name__}: {masked(str(error), request.text)}")),
-            )
+            said = f"{type(error).__name__}: {masked(str(error), request.text)}"
+            yield request, Answer(failure=Failure("input", said))
             return
         seconds = (perf_counter() - started) / len(ready)
         for (request, _), output in zip(ready, outputs, strict=True):
@@ -138,11 +145,8 @@ class VLLM:
 
     def _loaded(self) -> Any:
         if self._llm is None:
-            try:
-                from vllm import LLM
-            except ImportError:
-                remedy = "pip install vllm, or serve the model elsewhere and use openai:URL"
-                raise ModelError("vllm: the package vllm is missing", remedy=remedy) from None
+            from vllm import LLM
+
             self._llm = LLM(**{k: v for k, v in self._engine.items() if v is not None})
         return self._llm
 
@@ -171,5 +175,5 @@ class VLLM:
         scores = None
         if self._logprobs and best.logprobs and failure is None and reasoning is None:
             first = [(str(t.decoded_token), float(t.logprob)) for t in best.logprobs[0].values()]
-            scores = option_scores(first, request.choices) if names_one(text, request.choices) else None
+            scores = written_scores(text, first, request.choices)
         return Answer(text, failure=failure, usage=usage, reasoning=reasoning, seconds=seconds, scores=scores)

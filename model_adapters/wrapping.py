@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from radbench.errors import ConfigError, ImageError
+from radbench.errors import ImageError
 from radbench.records import Answer, Embeds, Failure, Fitted, Image, Message, Model, Ranks, Remote, Request, Shows, Told
 
 
@@ -40,6 +40,11 @@ class Wrapper:
             self.loglikelihood: Callable[[Sequence[Request], Sequence[Sequence[str]]], list[list[float]]] = (
                 lambda requests, continuations: model.loglikelihood([self.change(r) for r in requests], continuations)
             )
+
+    @property
+    def budgeted(self) -> bool:
+        """Whether the inner model stops at a budget that it counts by itself, so that several workers would multiply it."""
+        return bool(getattr(self.inner, "budgeted", False))
 
     def fingerprint(self) -> Mapping[str, str]:
         inner = self.inner.fingerprint()
@@ -87,11 +92,6 @@ def question(request: Request) -> int:
     return max(i for i, message in enumerate(request.messages) if message.role == "user")
 
 
-def asked_images(request: Request) -> tuple[Image, ...]:
-    """The pictures of the question itself, without those of examples before it."""
-    return tuple(p for p in request.messages[question(request)].content if isinstance(p, Image))
-
-
 def with_images(request: Request, change: Callable[[Image], Sequence[Image]]) -> Request:
     """The request with each picture replaced by what ``change`` gives for it; a message left empty keeps one empty text."""
     messages = []
@@ -99,15 +99,3 @@ def with_images(request: Request, change: Callable[[Image], Sequence[Image]]) ->
         parts = [part for p in message.content for part in ([p] if isinstance(p, str) else change(p))]
         messages.append(Message(message.role, tuple(parts) or ("",)))
     return replace(request, messages=tuple(messages))
-
-
-def check_whole(name: str, value: object, least: int) -> None:
-    """Raise :class:`ConfigError` unless ``value`` is a whole number of at least ``least``."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"{name} is {value!r}, expected a whole number of at least {least}")
-
-
-def check_one_of(name: str, value: object, allowed: Sequence[object]) -> None:
-    """Raise :class:`ConfigError` unless ``value`` is one of ``allowed``."""
-    if not any(value is a or (isinstance(value, str) and value == a) for a in allowed):
-        raise ConfigError(f"{name} is {value!r}, expected {' or '.join(map(str, allowed))}")

@@ -174,11 +174,11 @@ def find_model(spec: str | Model | Callable[..., Any]) -> Model:
     if not isinstance(spec, str):
         return _as_model(spec, getattr(spec, "__name__", type(spec).__name__), "")
     if wrapper := re.fullmatch(r"([\w-]+)\((.*)\)", spec, re.DOTALL):
-        return _wrapped(wrapper[1], wrapper[2], spec)
+        return _wrapped(wrapper[1], wrapper[2])
     name, _, rest = spec.partition(":")
     for entry in _entries("radbench.models"):
         if entry.name == name:
-            return _construct_spec(_load(entry), f"model '{spec}'", rest)
+            return _construct_spec(_load(entry), f"model '{name}'", rest)  # options may hold what should not be shown
     remedy = f"python -c 'import {name}' shows where"
     if rest and not name.endswith(".py") and _user_code(lambda: _importable(name), f"importing '{name}'", remedy):
         target, _, rest = rest.partition(":")  # module:name, then options as of any model
@@ -189,10 +189,10 @@ def find_model(spec: str | Model | Callable[..., Any]) -> Model:
         remedy = "close the parenthesis: NAME(MODEL,option=value)"
     if name.endswith(".py"):
         remedy = f"give the module without .py: {spec.replace('.py:', ':', 1)}"
-    raise ConfigError(f"unknown model '{spec}': {nearest(name, model_names())}", remedy=remedy)
+    raise ConfigError(f"unknown model '{spec.partition(',')[0]}': {nearest(name, model_names())}", remedy=remedy)
 
 
-def _wrapped(name: str, inside: str, spec: str) -> Model:
+def _wrapped(name: str, inside: str) -> Model:
     """A wrapper such as ``rag(hf:ID,dtype=float32,k=5)`` around the model named first in it.
 
     Options at the end are the wrapper's where it has them; the first one that it lacks, or has been given already, and
@@ -201,9 +201,11 @@ def _wrapped(name: str, inside: str, spec: str) -> Model:
     factory = next((_load(e) for e in _entries("radbench.models") if e.name == name), None)
     if factory is None or not getattr(factory, "wraps", False):
         wrappers = [e.name for e in _entries("radbench.models") if _wraps(e)]
-        raise ConfigError(f"model '{spec}': '{name}' wraps no model: {nearest(name, wrappers)}", remedy="NAME(MODEL)")
+        raise ConfigError(
+            f"model '{name}(...)': '{name}' wraps no model: {nearest(name, wrappers)}", remedy="NAME(MODEL)"
+        )
     if inside.count("(") != inside.count(")"):
-        raise ConfigError(f"model '{spec}': its parentheses do not pair", remedy="NAME(MODEL,option=value)")
+        raise ConfigError(f"model '{name}(...)': its parentheses do not pair", remedy="NAME(MODEL,option=value)")
     own = list(inspect.signature(factory).parameters)[1:]
     parts, options = top_level(inside), dict[str, Any]()
     while len(parts) > 1:
@@ -217,7 +219,7 @@ def _wrapped(name: str, inside: str, spec: str) -> Model:
     except ConfigError as error:  # a misspelt option of the wrapper was taken for one of the model
         remedy = f"{error.remedy}; the options of {name} are: {', '.join(own)}".removeprefix("; ")
         raise ConfigError(error.message, remedy=remedy) from None
-    return construct(factory, f"model '{spec}'", [model], options)
+    return construct(factory, f"model '{name}(...)'", [model], options)
 
 
 def _wraps(entry: EntryPoint) -> bool:

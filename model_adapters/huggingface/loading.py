@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from radbench.model_adapters.identity import of_path
 
 from radbench.errors import ConfigError
+from radbench.options import flag, one_of
 
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 _QUANTIZATIONS = ("4bit", "8bit")
@@ -112,6 +114,11 @@ def check_template(source: Source, template: str | None) -> None:
         raise ConfigError(f"template={template}: no such file", remedy="give a Jinja file, or plain")
 
 
+def template_identity(template: str) -> str:
+    """``plain``, or what a template file says, as a hash."""
+    return template if template == "plain" else sha256(Path(template).expanduser().read_bytes()).hexdigest()[:16]
+
+
 @dataclass(frozen=True, slots=True)
 class Loading:
     """How a model is put into memory: options of :class:`radbench.model_adapters.hf.HuggingFace` of the same names."""
@@ -125,14 +132,9 @@ class Loading:
 
     def __post_init__(self) -> None:
         """Raise :class:`ConfigError` on a value or package that is not there."""
-        allowed: dict[str, tuple[Any, tuple[Any, ...]]] = {
-            "dtype": (self.dtype, DTYPES),
-            "quantization": (self.quantization, (None, *_QUANTIZATIONS)),
-            "trust_remote_code": (self.trust_remote_code, (True, False)),
-        }
-        for option, (value, values) in allowed.items():
-            if value not in values:
-                raise ConfigError(f"{option} is {value!r}, expected {', '.join(map(str, values))}")
+        one_of("dtype", self.dtype, DTYPES)
+        one_of("quantization", self.quantization, (None, *_QUANTIZATIONS))
+        flag("trust_remote_code", self.trust_remote_code)
         if self.device is not None and self.device_map is not None:
             raise ConfigError("device and device_map exclude each other", remedy="give one of them")
         needed = {"torch": True, "transformers": True, "accelerate": self.device_map is not None or self.quantization}
@@ -155,7 +157,7 @@ class Loading:
         import torch
         from transformers import AutoModelForImageTextToText
 
-        device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        device = self._device()
         options: dict[str, Any] = {"dtype": self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)}
         if self.attn:
             options["attn_implementation"] = self.attn
@@ -171,10 +173,8 @@ class Loading:
             if "device_map" not in options:
                 model = model.to(device)
             if adapter is not None:
-                from peft import PeftModel
-
-                model = PeftModel.from_pretrained(model, str(adapter.folder), is_trainable=False)
-        except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+                model = _with_adapter(model, adapter)
+        except (OSError, ValueError, ImportError, RuntimeError, KeyError, AssertionError) as error:
             raise ConfigError(f"model '{source.name}' cannot be loaded: {type(error).__name__}: {error}") from error
         if missing := sorted(info["missing_keys"]):
             raise ConfigError(
@@ -184,6 +184,18 @@ class Loading:
             )
         return model.eval()
 
+    def _device(self) -> str:
+        """The device asked for, else a GPU where there is one. Raises :class:`ConfigError` on one that is not there."""
+        import torch
+
+        device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            torch.empty(1, device=device)
+        except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without it
+            why = str(error).partition("\n")[0]
+            raise ConfigError(f"device={device} cannot be used here: {why}", remedy="device=cpu") from None
+        return device
+
     def _bits(self, dtype: Any) -> Any:
         import torch
         from transformers import BitsAndBytesConfig
@@ -192,6 +204,20 @@ class Loading:
             return BitsAndBytesConfig(load_in_8bit=True)
         computed = torch.bfloat16 if dtype == "auto" else dtype
         return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=computed)
+
+
+def _with_adapter(model: Any, adapter: Source) -> Any:
+    """The model with LoRA weights laid over it. Raises :class:`ConfigError` where they are not its own."""
+    from peft import PeftModel
+
+    found = PeftModel.from_pretrained(model, str(adapter.folder), is_trainable=False)
+    told = found.load_adapter(str(adapter.folder), "default")  # again: it alone says what did not fit
+    if unfit := sorted([*told.missing_keys, *told.unexpected_keys]):
+        raise ConfigError(
+            f"{len(unfit)} weights of the adapter '{adapter.name}' do not fit the model, such as {unfit[0]}",
+            remedy="give the model that the adapter was trained on",
+        )
+    return found
 
 
 def generation_config(source: Source, trust_remote_code: bool, repetition_penalty: float) -> Any:

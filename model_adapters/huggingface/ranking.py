@@ -16,18 +16,22 @@ def loglikelihoods(
     conversations: Sequence[Conversation],
     continuations: Sequence[Sequence[str]],
     size: int,
+    ended: Sequence[bool] = (),
 ) -> list[list[float]]:
     """Summed natural log-probabilities, at most ``size`` forward passes at once.
 
-    Continuations of a conversation that differ in their last token alone share a pass: ``yes`` and ``no`` cost one.
+    Continuations of a conversation that differ in their last token alone share a pass: ``yes`` and ``no`` cost one. Where
+    ``ended``, the probability that the answer ends after the continuation, with whichever token, is a factor of it.
     """
-    totals = [[0.0] * len(c) for c in continuations]
+    found: list[list[list[float]]] = [[[] for _ in c] for c in continuations]
     passes: dict[tuple[int, tuple[int, ...]], list[tuple[int, list[int]]]] = {}
     for i, (conversation, options) in enumerate(zip(conversations, continuations, strict=True)):
-        text = prompts.text(conversation)
+        text, ends = prompts.text(conversation), sorted(network.ends) if i < len(ended) and ended[i] else []
         for k, option in enumerate(options):
-            if tail := prompts.continued(text, option):  # of an empty one nothing has to be said
-                passes.setdefault((i, tuple(tail[:-1])), []).append((k, tail))
+            tail = prompts.continued(text, option)
+            for full in [[*tail, end] for end in ends] or [tail]:
+                if full:  # of an empty one nothing has to be said
+                    passes.setdefault((i, tuple(full[:-1])), []).append((k, full))
     todo = list(passes.items())
 
     def score(batch: list[int]) -> list[tuple[int, list[float]]]:
@@ -41,8 +45,14 @@ def loglikelihoods(
         for n, values in batches.ask(batch, score, _give_up):
             (i, _), tails = todo[n]
             for (k, _), value in zip(tails, values, strict=True):
-                totals[i][k] = value
-    return totals
+                found[i][k].append(value)
+    return [[_total(values) if values else 0.0 for values in row] for row in found]
+
+
+def _total(logs: Sequence[float]) -> float:
+    """The logarithm of a sum of probabilities given as logarithms."""
+    most = max(logs)
+    return most if len(logs) == 1 or most == -math.inf else most + math.log(sum(math.exp(x - most) for x in logs))
 
 
 def _give_up(_: int) -> tuple[int, list[float]]:

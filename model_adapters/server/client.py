@@ -12,10 +12,9 @@ from urllib.parse import urlsplit
 from radbench.model_adapters.server.crew import Ask, Crew, Prepare, Reply
 from radbench.model_adapters.server.faults import Fault, fault_of
 from radbench.model_adapters.server.limits import Budget, Gate, Persistence
-from radbench.model_adapters.server.replies import read_completion
+from radbench.model_adapters.server.replies import LARGEST, read_completion, unpacked
 
 from radbench import __version__
-from radbench.endpoints import is_loopback
 from radbench.errors import Interrupted, ModelError
 from radbench.records import Answer, Failure, Request
 
@@ -28,13 +27,18 @@ log = logging.getLogger("radbench")
 
 _AHEAD = 32  # requests drawn beyond those that have a slot
 _STRIKES = 3  # first requests that may fail before the server has answered once
+_PATIENCE = 2.5  # seconds of waiting for a server that has never been there
 
 
 class Client:
-    """Asks one URL. Building it sends nothing; ``run`` opens connections and closes them."""
+    """Asks one URL, through ``proxy`` where one is given. Building it sends nothing; ``run`` opens connections and closes
+    them.
+    """
 
-    def __init__(self, name: str, url: str, gate: Gate, persistence: Persistence, budget: Budget) -> None:
-        self.name, self.url = name, url
+    def __init__(
+        self, name: str, url: str, gate: Gate, persistence: Persistence, budget: Budget, proxy: str | None = None
+    ) -> None:
+        self.name, self.url, self.proxy = name, url, proxy
         self.gate, self.persistence, self.budget = gate, persistence, budget
         self.attempts = self.retried = 0
         self.reached = False  # the server has answered once: address, key and model name are right
@@ -59,6 +63,7 @@ class Client:
         self._headers = {
             "Content-Type": "application/json",
             "Accept": "application/json",
+            "Accept-Encoding": "identity",
             "User-Agent": f"radbench/{__version__}",
             **headers,
         }
@@ -91,28 +96,28 @@ class Client:
     def connection(self) -> httpx.AsyncHTTPTransport:
         """A connection of its own for one slot: httpx without its client, which would follow redirects and keep cookies.
 
-        The environment's proxies do not count on this machine.
+        The environment's proxies do not count: nothing goes by a host that nobody named.
         """
         import httpx
 
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
-        return httpx.AsyncHTTPTransport(
-            verify=self._ssl or True, proxy=_proxy(self.url), limits=limits, trust_env=False
-        )
+        return httpx.AsyncHTTPTransport(verify=self._ssl or True, proxy=self.proxy, limits=limits, trust_env=False)
 
     async def post(self, connection: httpx.AsyncHTTPTransport, body: bytes, prompt: str) -> Reply:
         """One answer, with retries. Raises :class:`Fault` when they are used up or would not help."""
-        attempt = 0
+        attempt, waited = 0, 0.0
         while True:
             try:
                 return await self._attempt(connection, body, prompt)
             except Fault as fault:
-                if not fault.retry or attempt >= self.persistence.retries:
-                    raise
                 wait = self.persistence.wait(attempt, fault.wait)
+                absent = fault.wrong and not self.reached and waited + wait > _PATIENCE
+                if not fault.retry or attempt >= self.persistence.retries or absent:
+                    raise
                 if not self.reached:  # else a server that hangs from the first keeps everyone waiting without a word
-                    log.warning("%s: %s; asking again in %.1f s", self.name, fault.message, wait)
+                    log.warning("%s: %s; asking again in %.1f s", self.name, fault.what, wait)
             attempt += 1
+            waited += wait
             self.retried += 1
             await asyncio.sleep(wait)
 
@@ -127,18 +132,20 @@ class Client:
                 async with asyncio.timeout(self.persistence.timeout):
                     response = await connection.handle_async_request(request)
                     try:
-                        await response.aread()
+                        content = await _content(response)
                     finally:
                         await response.aclose()
                 if response.status_code != 200:
-                    raise fault_of(response, prompt)
-                reply = Reply(_payload(response), time.monotonic() - sent)
+                    raise fault_of(response, content, prompt)
+                reply = Reply(_payload(response, content), time.monotonic() - sent)
             except TimeoutError:
                 self.gate.overwhelmed(sent)
                 raise Fault(f"no answer within {self.persistence.timeout:g} s", retry=True) from None
             except (httpx.ConnectError, httpx.ProxyError) as error:
                 # The text is the operating system's: connection refused, name not known. Others may quote a header.
-                raise Fault(f"cannot connect: {error}"[:200], retry=True, wrong=True) from None
+                what = f"the proxy {self.proxy}" if self.proxy else f"the server at {urlsplit(self.url).netloc}"
+                remedy = f"is {what} running?"
+                raise Fault(f"cannot connect: {error}"[:200], retry=True, wrong=True, remedy=remedy) from None
             except httpx.RequestError as error:
                 raise Fault(f"the connection broke: {type(error).__name__}", retry=True) from None
             except Fault as fault:
@@ -160,15 +167,18 @@ class Client:
             self._strikes += 1
             if fault.wrong or self._strikes >= _STRIKES:
                 raise ModelError(
-                    f"{self.name}: {fault.message}; nothing has been answered",
-                    remedy="check the base URL (it usually ends in /v1), the model's name and the key's variable",
+                    f"{self.name}: nothing has been answered, {fault.what}",
+                    said=fault.said,
+                    remedy=fault.remedy
+                    or "check the base URL (it usually ends in /v1), the model's name and the key's variable",
                 )
             return None
         if fault.kind == "transport":
             self._streak += 1
             if self._streak >= max(20, 2 * self.gate.bound):
                 raise ModelError(
-                    f"{self.name}: {self._streak} requests in a row failed, the last one: {fault.message}",
+                    f"{self.name}: {self._streak} requests in a row failed, the last one: {fault.what}",
+                    said=fault.said,
                     remedy="see to the server, then radbench resume; every answer so far is kept",
                 )
         return Answer(failure=Failure(fault.kind, fault.message))
@@ -183,21 +193,22 @@ def _ssl_context(url: str) -> ssl.SSLContext:
     return httpx.create_ssl_context() if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def _proxy(url: str) -> str | None:
-    """The environment's proxy for a URL (HTTPS_PROXY, ALL_PROXY, NO_PROXY); never one for this machine itself."""
-    from urllib.request import getproxies, proxy_bypass
+async def _content(response: httpx.Response) -> bytes:
+    """A response's body, of no more than LARGEST bytes. Raises :class:`Fault`."""
+    raw = bytearray()
+    async for part in response.aiter_raw():
+        raw += part
+        if len(raw) > LARGEST:
+            raise Fault(f"HTTP {response.status_code} with more than {LARGEST >> 20} MiB")
+    try:
+        return unpacked(bytes(raw), response.headers.get("Content-Encoding", ""))
+    except ValueError as error:
+        raise Fault(f"HTTP {response.status_code} with {len(raw)} bytes: {error}") from None
 
-    parts = urlsplit(url)
-    if is_loopback(url) or proxy_bypass(parts.hostname or ""):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
-
-def _payload(response: httpx.Response) -> dict[str, Any]:
+def _payload(response: httpx.Response, content: bytes) -> dict[str, Any]:
     """A response of status 200 as a completion. Raises :class:`Fault` on anything else."""
     try:
-        return read_completion(response.content, response.headers.get("Content-Type", ""))
+        return read_completion(content, response.headers.get("Content-Type", ""))
     except ValueError as error:
-        raise Fault(f"HTTP 200 with {len(response.content)} bytes: {error}", retry=True) from None
+        raise Fault(f"HTTP 200 with {len(content)} bytes: {error}", retry=True) from None

@@ -25,42 +25,45 @@ class Fault(Exception):
 
     ``kind`` is what it is counted as once retries are used up. ``retry``: whether another attempt may help, after ``wait``
     seconds where the server says so. ``busy``: the server has too much to do. ``wrong``: address, key or model name must be
-    wrong where this is the first thing the server says. ``words`` are the server's own, for recognising an option that it
-    wants otherwise; they are never shown.
+    wrong where this is the first thing the server says. ``said`` is the server's own message, masked; ``words`` are all of
+    its words, for recognising an option that it wants otherwise, and never shown. ``remedy``: what a person can do.
     """
 
     def __init__(
         self,
-        message: str,
+        what: str,
         kind: FailureKind = "transport",
         *,
+        said: str = "",
+        remedy: str = "",
         retry: bool = False,
         wait: float | None = None,
         busy: bool = False,
         wrong: bool = False,
         words: frozenset[str] = frozenset(),
     ) -> None:
-        super().__init__(message)
-        self.message, self.kind, self.retry, self.wait = message, kind, retry, wait
-        self.busy, self.wrong, self.words = busy, wrong, words
+        self.message = f"{what}: {said}" if said else what
+        super().__init__(self.message)
+        self.what, self.said, self.remedy = what, said, remedy
+        self.kind, self.retry, self.wait, self.busy, self.wrong, self.words = kind, retry, wait, busy, wrong, words
 
 
-def fault_of(response: httpx.Response, prompt: str) -> Fault:
-    """The fault that a response other than 200 stands for."""
+def fault_of(response: httpx.Response, content: bytes, prompt: str) -> Fault:
+    """The fault that a response other than 200 with that content stands for."""
     status = response.status_code
-    code, said = _said(response.content)
-    words = frozenset(re.findall(r"\w+", f"{code} {said}".casefold()))
-    message = ": ".join(filter(None, (f"HTTP {status}", masked(code, prompt), masked(said, prompt))))
+    code, text = _said(content)
+    words = frozenset(re.findall(r"\w+", f"{code} {text}".casefold()))
+    what, said = f"HTTP {status}", ": ".join(filter(None, (masked(code, prompt), masked(text, prompt))))
     if "content_filter" in words or "responsibleaipolicyviolation" in words:
-        return Fault(message, "refused", words=words)
+        return Fault(what, "refused", said=said, words=words)
     if status in _UNACCEPTABLE:
-        return Fault(message, "input", words=words)
+        return Fault(what, "input", said=said, words=words)
     if status in _RETRIED or status >= 500:
         wait = retry_after(response.headers.get("Retry-After"))
-        return Fault(message, retry=not words & _OVERDRAWN, wait=wait, busy=status in _BUSY, words=words)
+        return Fault(what, said=said, retry=not words & _OVERDRAWN, wait=wait, busy=status in _BUSY, words=words)
     if 300 <= status < 400:
-        message += ": a redirect, which is not followed"
-    return Fault(message, wrong=True, words=words)
+        what += ", a redirect, which is not followed"
+    return Fault(what, said=said, wrong=True, words=words)
 
 
 def retry_after(value: str | None) -> float | None:

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from radbench.errors import ModelError
+from radbench.errors import ConfigError, ModelError
+from radbench.options import number, whole
 
 LONGEST_WAIT = 120.0  # seconds between two attempts, whatever Retry-After says
 
@@ -24,21 +25,44 @@ class Budget:
 
     max_tokens: float | None = None
     max_cost: float | None = None
-    price_in: float = 0.0
-    price_out: float = 0.0
+    price_in: float | None = None
+    price_out: float | None = None
     tokens_in: float = 0.0
     tokens_out: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise :class:`ConfigError` on an amount out of range."""
+        for name, amount in (("price_in", self.price_in), ("price_out", self.price_out)):
+            number(name, amount, optional=True)
+        for name, cap in (("max_cost", self.max_cost), ("max_tokens_total", self.max_tokens)):
+            number(name, cap, above=True, optional=True)
+        if self.max_cost is not None and (self.price_in is None or self.price_out is None):
+            raise ConfigError("max_cost needs price_in and price_out", remedy="prices are per million tokens")
 
     @property
     def cost(self) -> float:
         return self.cost_of(self.tokens_in, self.tokens_out)
 
     def cost_of(self, tokens_in: float, tokens_out: float) -> float:
-        return (tokens_in * self.price_in + tokens_out * self.price_out) / 1e6
+        return (tokens_in * (self.price_in or 0) + tokens_out * (self.price_out or 0)) / 1e6
+
+    @property
+    def capped(self) -> bool:
+        return self.max_tokens is not None or self.max_cost is not None
+
+    @property
+    def has_prices(self) -> bool:
+        return self.price_in is not None or self.price_out is not None
+
+    def priced(self, usage: Mapping[str, float]) -> dict[str, float]:
+        """An answer's usage with its cost, where there are prices."""
+        if not self.has_prices or not usage:
+            return dict(usage)
+        return {**usage, "cost": self.cost_of(usage.get("input_tokens", 0.0), usage.get("output_tokens", 0.0))}
 
     def spend(self, usage: Mapping[str, float]) -> None:
         """Raises :class:`ModelError` where there is a cap and the server does not say what it used."""
-        if not usage and (self.max_tokens is not None or self.max_cost is not None):
+        if not usage and self.capped:
             raise ModelError(
                 "the server reports no token usage, so a budget cannot be kept",
                 remedy="leave max_cost and max_tokens_total out",
@@ -73,6 +97,8 @@ class Gate:
     _fell: float = 0.0
 
     def __post_init__(self) -> None:
+        """Raise :class:`ConfigError` on a bound out of range."""
+        whole("concurrency", self.bound)
         self.limit = self.lowest = float(self.bound)
 
     @asynccontextmanager
@@ -111,6 +137,12 @@ class Persistence:
     timeout: float = 300.0
     retries: int = 5
     backoff: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Raise :class:`ConfigError` on a value out of range."""
+        number("timeout", self.timeout, above=True)
+        whole("retries", self.retries, 0)
+        number("backoff", self.backoff)
 
     def wait(self, attempt: int, asked: float | None) -> float:
         """Seconds before attempt ``attempt`` + 1: exponential with jitter, or what the server asks for if that is longer."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,27 @@ from radbench.model_adapters.messages import split_reasoning
 
 from radbench.records import Answer, Failure
 
+LARGEST = 64 << 20  # bytes of a response, unpacked
 _TEXT_PARTS = frozenset({"text", "output_text"})
+
+
+def unpacked(raw: bytes, coding: str) -> bytes:
+    """A body by its Content-Encoding; none is asked for. Raises ValueError on one that unpacks to more than LARGEST."""
+    coding = coding.strip().lower()
+    if coding in ("", "identity"):
+        return raw
+    if coding not in ("gzip", "x-gzip", "deflate"):
+        raise ValueError("a content encoding that was not asked for")
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: gzip or zlib, by the header
+    try:
+        found = unpacker.decompress(raw, LARGEST + 1)
+    except zlib.error:
+        raise ValueError("broken compression") from None
+    if len(found) > LARGEST:
+        raise ValueError(f"they unpack to more than {LARGEST >> 20} MiB")
+    if not unpacker.eof:
+        raise ValueError("broken compression")
+    return found
 
 
 def read_completion(content: bytes, content_type: str = "") -> dict[str, Any]:
@@ -147,6 +168,13 @@ def option_scores(tokens: Iterable[tuple[str, float]], options: Sequence[str]) -
     if total <= unclear or total == 0:
         return None
     return {option: share / total for option, share in shares.items()}
+
+
+def written_scores(
+    text: str, tokens: Iterable[tuple[str, float]] | None, options: Sequence[str]
+) -> dict[str, float] | None:
+    """Scores of a written answer from its first tokens; None where it is not one of the options."""
+    return option_scores(tokens, options) if tokens and names_one(text, options) else None
 
 
 def names_one(text: str, options: Sequence[str]) -> bool:

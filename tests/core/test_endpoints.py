@@ -135,7 +135,10 @@ def test_the_seed_of_the_run_draws_other_answers_where_a_task_samples() -> None:
     from radbench.records import Generation, Sample, Text
     from radbench.registry import find_tasks
 
-    task, sample = replace(find_tasks(["demo/modality"])[0], prompts=("Which?",)), Sample("a", None, {"answer": Text(("CT",))})
+    task, sample = (
+        replace(find_tasks(["demo/modality"])[0], prompts=("Which?",)),
+        Sample("a", None, {"answer": Text(("CT",))}),
+    )
     warm = replace(task, generation=Generation(temperature=0.7, seed=10))
     requests = [Renderer(t, seed, b"model").render(sample) for t in (warm, task) for seed in (0, 1)]
     assert [r.generation.seed for r in requests] == [10, 11, 0, 0]

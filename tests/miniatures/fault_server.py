@@ -92,7 +92,7 @@ class FaultServer:
             while await self._exchange(reader, writer):
                 pass
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass
+            writer.transport.abort()  # else what is not yet sent keeps it open
         finally:
             writer.close()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 from miniatures import vlm
 from PIL import Image as PIL
 from radbench.model_adapters.hf import HuggingFace
+from radbench.model_adapters.huggingface.answering import Parts
 from radbench.model_adapters.messages import Turn
 
 import radbench
@@ -26,6 +29,7 @@ from radbench.registry import find_model
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 vlm.torchvision_shim()
+gc.freeze()  # else every release of memory looks through all that was imported
 
 LIMIT = 10
 Build = Callable[..., HuggingFace]
@@ -53,11 +57,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def build(folder: Callable[[str], Path]) -> Build:
-    """Adapters by family and options; each is loaded once."""
+    """Adapters by family and options; weights are loaded once for all that share them."""
+    loaded: dict[tuple[Any, ...], Parts] = {}
 
     @lru_cache
     def make(family: str = "llava", **options: Any) -> HuggingFace:
-        return HuggingFace(str(folder(family)), **{"dtype": "float64", "cut_off": "keep", **options})
+        made = HuggingFace(str(folder(family)), **{"dtype": "float64", "cut_off": "keep", **options})
+        loads = ("dtype", "adapter", "template", "enable_thinking", "repetition_penalty", "attn")
+        parts = loaded.setdefault((family, *map(options.get, loads)), made._parts)
+        made._parts = made._answering.parts = parts
+        return made
 
     return make
 
@@ -166,10 +175,8 @@ def test_a_batch_of_one_and_single_precision_agree_with_it(family: str, build: B
 def test_text_alone_never_shares_a_batch_with_pictures_and_options_none_with_writing(
     build: Build, mixed: list[Request]
 ) -> None:
-    from dataclasses import replace
-
     asked = [*mixed, *(replace(r, choices=("yes", "no")) for r in mixed)]
-    batches = list(build(choices="rank")._batches.of(asked))
+    batches = list(build(choices="rank")._answering.batches.of(asked))
     assert sorted(len(b) for b in batches) == [1, 1, 5, 5]
     assert all(len({(bool(r.images), r.choices) for r in batch}) == 1 for batch in batches)
 
@@ -191,7 +198,7 @@ def test_padding_on_the_right_would_answer_otherwise_and_is_refused(
     assert padded != [alone(folder("llava"), r) for r in some]
 
     sut = HuggingFace(str(folder("llava")), dtype="float64")
-    monkeypatch.setattr(sut._prompts().tokenizer, "padding_side", "right")
+    monkeypatch.setattr(sut._parts.prompts.tokenizer, "padding_side", "right")
     with pytest.raises(ModelError, match="pads prompts on the right"):
         answers(sut, some)
 
@@ -201,7 +208,7 @@ def test_memory_running_out_halves_the_batch_and_changes_no_answer(
 ) -> None:
     model = build("llava", batch=4)
     expected = {name: a.text for name, a in answers(model, mixed).items()}
-    real, sizes = model._network().model.generate, list[int]()
+    real, sizes = model._parts.network.model.generate, list[int]()
 
     def small(**inputs: Any) -> Any:
         sizes.append(len(inputs["input_ids"]))
@@ -209,9 +216,9 @@ def test_memory_running_out_halves_the_batch_and_changes_no_answer(
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
         return real(**inputs)
 
-    sut = HuggingFace(model._source.folder.as_posix(), dtype="float64", cut_off="keep", batch=4)
-    sut._loaded = model._loaded
-    monkeypatch.setattr(model._network().model, "generate", small)
+    sut = HuggingFace(model._parts.source.folder.as_posix(), dtype="float64", cut_off="keep", batch=4)
+    sut._answering.parts = model._parts
+    monkeypatch.setattr(model._parts.network.model, "generate", small)
     assert {name: a.text for name, a in answers(sut, mixed).items()} == expected
     assert sizes == [4, 2, 2, 1, 1]
 
@@ -220,16 +227,16 @@ def test_a_sample_too_large_for_memory_fails_alone(
     build: Build, mixed: list[Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = build("llava")
-    real = model._network().model.generate
+    real = model._parts.network.model.generate
 
     def none_of_three(**inputs: Any) -> Any:
         if len(inputs.get("pixel_values", ())) >= 3 and len(inputs["input_ids"]) >= 1:
             raise RuntimeError("CUDA out of memory.")
         return real(**inputs)
 
-    sut = HuggingFace(model._source.folder.as_posix(), dtype="float64", cut_off="keep")
-    sut._loaded = model._loaded
-    monkeypatch.setattr(model._network().model, "generate", none_of_three)
+    sut = HuggingFace(model._parts.source.folder.as_posix(), dtype="float64", cut_off="keep")
+    sut._answering.parts = model._parts
+    monkeypatch.setattr(model._parts.network.model, "generate", none_of_three)
     failed = {name: a.failure.kind for name, a in answers(sut, mixed).items() if a.failure}
     assert failed == {"three": "model"}
 
@@ -269,7 +276,7 @@ def test_what_the_processor_or_the_model_refuses_fails_by_itself(
 ) -> None:
     model = build()
     expected = {name: a.text for name, a in answers(model, mixed).items()}
-    prompts, network = model._prompts(), model._network()
+    prompts, network = model._parts.prompts, model._parts.network
     inputs, generate = prompts.inputs, network.generate
 
     def picky(conversations: Any) -> Any:
@@ -299,10 +306,10 @@ def test_a_model_that_never_works_ends_the_run(build: Build, monkeypatch: pytest
     def broken(*_: Any) -> Any:
         raise ValueError("nothing works")
 
-    monkeypatch.setattr(model._network(), "generate", broken)
+    monkeypatch.setattr(model._parts.network, "generate", broken)
     with pytest.raises(ValueError, match="nothing works"):
         answers(model, [ask(f"Question {i}?", name=str(i)) for i in range(40)])
-    model._failed = 0
+    model._answering._failed = 0
 
 
 def test_a_picture_that_cannot_be_decoded_fails_by_itself(build: Build, mixed: list[Request]) -> None:
@@ -384,8 +391,6 @@ def test_sampled_answers_depend_on_the_sample_its_draw_and_the_seed_alone(build:
 
 
 def _drawn(request: Request, draw: int, generation: dict[str, Any]) -> Request:
-    from dataclasses import replace
-
     return replace(request, draw=draw, generation=Generation(**generation))
 
 
@@ -418,9 +423,11 @@ def test_a_reasoning_models_thoughts_are_kept_apart(
     from radbench.model_adapters.huggingface.network import Written
 
     model = build()
-    said = model._prompts().tokenizer("<think>The heart is small.</think> no", add_special_tokens=False)["input_ids"]
+    said = model._parts.prompts.tokenizer("<think>The heart is small.</think> no", add_special_tokens=False)[
+        "input_ids"
+    ]
     monkeypatch.setattr(
-        model._network(), "generate", lambda inputs, *_: [Written(said, True)] * len(inputs["input_ids"])
+        model._parts.network, "generate", lambda inputs, *_: [Written(said, True)] * len(inputs["input_ids"])
     )
     found = answers(model, mixed[:1])["one"]
     assert (found.text, found.reasoning) == ("no", "The heart is small.")
@@ -559,10 +566,10 @@ def test_loglikelihoods_do_not_depend_on_the_batch(family: str, build: Build, mi
 def test_ranking_goes_on_with_fewer_options_at_once_where_memory_runs_out(
     build: Build, mixed: list[Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = [["yes", "no effusion", "a small effusion", "a large effusion on the left"]] * len(mixed)
-    model = build()
+    mixed, said = mixed[:2], [["yes", "a small effusion", "a large effusion"]] * 2
+    model = build(batch=4)
     expected = model.loglikelihood(mixed, said)
-    network, real = model._network(), model._network().loglikelihood
+    network, real = model._parts.network, model._parts.network.loglikelihood
 
     def small(inputs: Any, tails: Any) -> Any:
         if len(tails) > room:
@@ -579,8 +586,6 @@ def test_ranking_goes_on_with_fewer_options_at_once_where_memory_runs_out(
 
 
 def test_ranking_answers_with_the_likeliest_option_and_scores_them_all(build: Build, mixed: list[Request]) -> None:
-    from dataclasses import replace
-
     choices = ("yes", "no", "cannot be said")
     asked = [replace(r, choices=choices) for r in mixed]
     ranked, free = answers(build(choices="rank"), asked), answers(build(choices="rank"), mixed)
@@ -593,8 +598,47 @@ def test_ranking_answers_with_the_likeliest_option_and_scores_them_all(build: Bu
     assert all(a.scores is None and a.usage["output_tokens"] >= 1 for a in free.values())  # no choices: it writes
 
 
+def test_options_that_begin_one_another_are_ranked_with_their_end(
+    build: Build, folder: Callable[[str], Path], mixed: list[Request]
+) -> None:
+    choices, network = ("no", "no finding", "yes"), bare(folder("llava"))[0]
+    tokenizer, expected = bare(folder("llava"))[1].tokenizer, []
+    prompt = prompt_of(folder("llava"), mixed[0])
+    for choice in choices:
+        tail = torch.tensor([tokenizer(f" {choice}", add_special_tokens=False)["input_ids"]])
+        ids = torch.cat([prompt["input_ids"], tail], 1)
+        with torch.inference_mode():
+            logits = network(input_ids=ids, pixel_values=prompt["pixel_values"]).logits[0].log_softmax(-1)
+        start = prompt["input_ids"].shape[1] - 1
+        said = sum(float(logits[start + k, token]) for k, token in enumerate(tail[0]))
+        ends = float(logits[-1, network.generation_config.eos_token_id].logsumexp(0))
+        expected.append(said + ends)
+    others = [replace(r, choices=("left", "right")) for r in mixed[1:]]  # of the same batch, and without such options
+    found = answers(build(choices="rank"), [replace(mixed[0], choices=choices), *others])
+    weights = np.exp(np.array(expected) - max(expected))
+    assert found["one"].scores == pytest.approx(dict(zip(choices, weights / weights.sum(), strict=True)), abs=1e-6)
+    alone_ = answers(build(choices="rank", batch=1), others)
+    assert {n: found[n].scores for n in alone_} == {n: pytest.approx(dict(a.scores or {})) for n, a in alone_.items()}
+
+
+def test_what_is_ranked_is_a_text_of_distinct_options_that_fit(build: Build, pictures: list[Image]) -> None:
+    request = ask(pictures[0], "Side?", choices=("left", "left", "right"))
+    ranked = answers(build(choices="rank"), [request])["s"]
+    assert set(ranked.scores or {}) == {"left", "right"}
+    assert sum((ranked.scores or {}).values()) == pytest.approx(1)
+    boxes = answers(build(choices="rank"), [replace(request, form="boxes")])["s"]
+    assert boxes.scores is None
+    room = int(ranked.usage["input_tokens"]) + 9
+    long = replace(request, choices=("left", "right " * 50), sample="long", key=b"l" * 16)
+    found = answers(build(choices="rank", max_length=room), [request, long])
+    assert found["s"].failure is None
+    assert found["long"].failure is not None
+    assert found["long"].failure.kind == "input"
+    assert "its longest option" in found["long"].failure.message
+
+
 def test_nothing_stands_between_a_line_end_and_an_option(build: Build) -> None:
-    llava, gemma = build("llava")._prompts(), build("gemma3")._prompts()
+    llava, gemma = build("llava")._parts.prompts, build("gemma3")._parts.prompts
     turns = [Turn("user", ("Side?",))]
     assert llava.lead(llava.text(llava.conversation(turns))) == " "
     assert gemma.lead(gemma.text(gemma.conversation(turns))) == ""
@@ -624,6 +668,22 @@ def test_a_lora_folder_changes_answers_and_the_fingerprint(build: Build, lora: P
     assert "adapter_weights" not in build().fingerprint()
     assert tuned.loglikelihood(mixed[:1], [["yes"]]) != build().loglikelihood(mixed[:1], [["yes"]])
     assert tuned.embed(list(mixed[0].images)).shape == (1, vlm.WIDTH)
+
+
+def test_a_lora_folder_of_another_model_is_refused(folder: Callable[[str], Path], lora: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    copy = tmp_path / "other"
+    shutil.copytree(lora, copy)
+    weights = load_file(copy / "adapter_model.safetensors")
+    save_file({k.replace("layers.0", "layers.7"): w for k, w in weights.items()}, copy / "adapter_model.safetensors")
+    with pytest.raises(ConfigError, match=r"weights of the adapter 'other' do not fit the model, such as .*layers"):
+        answers(HuggingFace(str(folder("llava")), adapter=str(copy)), [ask("Side?")])
+
+
+def test_a_device_that_is_not_there_is_one_clear_error(folder: Callable[[str], Path]) -> None:
+    with pytest.raises(ConfigError, match=r"device=cuda:99 cannot be used here: .+\n  -> device=cpu"):
+        answers(HuggingFace(str(folder("llava")), device="cuda:99"), [ask("Side?")])
 
 
 def test_a_lora_folder_without_its_files_is_refused(folder: Callable[[str], Path], tmp_path: Path) -> None:
@@ -699,13 +759,18 @@ def test_weights_that_would_be_random_are_refused(folder: Callable[[str], Path],
     ("option", "message"),
     [
         ("dtype=float8", "dtype is 'float8', expected auto, float32"),
-        ("quantization=2bit", "quantization is '2bit', expected None, 4bit, 8bit"),
+        ("quantization=2bit", "quantization is '2bit', expected None, 4bit or 8bit"),
         ("batch=0", "batch is 0"),
         ("batch=many", "batch is 'many'"),
-        ("choices=argmax", "choices is 'argmax', expected generate, rank"),
-        ("cut_off=ignore", "cut_off is 'ignore', expected fail, keep"),
+        ("choices=argmax", "choices is 'argmax', expected generate or rank"),
+        ("cut_off=ignore", "cut_off is 'ignore', expected fail or keep"),
         ("multi_image=collage", "multi_image is 'collage'"),
         ("max_new_tokens=0", "max_new_tokens is 0"),
+        *(
+            (f"{name}=True", f"{name} is True, expected a")
+            for name in ("batch", "max_new_tokens", "max_length", "slices", "longest", "repetition_penalty")
+        ),
+        ("trust_remote_code=1", "trust_remote_code is 1, expected True or False"),
         ("max_length=-1", "max_length is -1"),
         ("repetition_penalty=0", "repetition_penalty is 0"),
         ("revision=main", "is a folder: it has no revision"),

@@ -8,6 +8,7 @@ import json
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -218,15 +219,20 @@ def test_a_local_folder_served_under_its_path_is_identified_by_its_content(tmp_p
 @pytest.mark.parametrize(
     ("url", "options", "words"),
     [
-        ("127.0.0.1:8000/v1", {}, "is no base URL"),
-        ("ftp://127.0.0.1/v1", {}, "is no base URL"),
-        ("http://:80", {}, "is no base URL"),
+        ("127.0.0.1:8000/v1", {}, "begins with no http://HOST"),
+        ("ftp://127.0.0.1/v1", {}, "begins with no http"),
+        ("http://:80", {}, "begins with no http"),
         ("http://127.0.0.1:99999/v1", {}, "cannot be read"),
         ("http://127.0.0.1/v1/chat/completions", {}, "give http://127.0.0.1/v1"),
         (f"http://me:{SECRET}@127.0.0.1/v1", {}, "holds a user"),
         (f"http://127.0.0.1/v1?key={SECRET}", {}, "a query"),
         ("http://127.0.0.1/v1", {"concurrency": 0}, "concurrency is 0, expected a whole number of at least 1"),
         ("http://127.0.0.1/v1", {"timeout": 0}, "timeout is 0, expected a number above 0"),
+        ("http://127.0.0.1/v1", {"timeout": float("nan")}, "timeout is nan"),
+        ("http://127.0.0.1/v1", {"concurrency": True}, "concurrency is True"),
+        ("http://127.0.0.1/v1", {"proxy": "http://10.0.0.1:3128"}, "is this machine, which is not reached by a proxy"),
+        ("http://192.0.2.1/v1", {"proxy": f"http://me:{SECRET}@10.0.0.1:3128"}, "proxy holds a user"),
+        ("http://192.0.2.1/v1", {"proxy": "socks5://10.0.0.1"}, "proxy begins with no http"),
         ("http://127.0.0.1/v1", {"retries": -1}, "retries is -1"),
         ("http://127.0.0.1/v1", {"temperature": 0.5}, "temperature is 0.5, expected send or omit"),
         ("http://127.0.0.1/v1", {"token_field": "tokens"}, "max_completion_tokens"),
@@ -237,10 +243,33 @@ def test_a_local_folder_served_under_its_path_is_identified_by_its_content(tmp_p
     ],
 )
 def test_wrong_options_are_named(url: str, options: dict[str, Any], words: str) -> None:
-    with pytest.raises(ConfigError, match=r"openai|multi_image") as caught:
+    with pytest.raises(ConfigError) as caught:
         OpenAI(url, model="m", **options)
     assert words in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+def test_what_has_a_budget_says_so_and_a_wrapper_of_it_too() -> None:
+    for options in ("max_tokens_total=9", "max_cost=1,price_in=1,price_out=1"):
+        spec = f"openai:{ELSEWHERE},model=m,{options}"
+        assert find_model(spec).budgeted  # type: ignore[attr-defined]
+        assert find_model(f"blank({spec})").budgeted  # type: ignore[attr-defined]
+    assert not find_model(f"blank(openai:{ELSEWHERE},model=m,price_in=1)").budgeted  # type: ignore[attr-defined]
+    assert not find_model("blank(random)").budgeted  # type: ignore[attr-defined]
+
+
+def test_a_missing_package_is_told_before_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    with pytest.raises(ConfigError, match=r"httpx is missing\n  -> pip install 'radbench\[api\]'"):
+        find_model(f"openai:{ELSEWHERE},model=m")
+
+
+@pytest.mark.parametrize("name", ["openai", "vllm"])
+def test_it_can_be_described(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["radbench", "describe", "model", name])
+    with suppress(SystemExit):
+        radbench.__main__.main()
+    assert "multi_image, text, volumes" in capsys.readouterr().out
 
 
 # --- ranking ---
@@ -407,8 +436,6 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
             lambda self, address: real(self, ("127.0.0.1", server.port) if address[0] == "192.0.2.1" else address),
         )  # fmt: skip
         monkeypatch.setenv("OPENAI_API_KEY", SECRET)
-        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-            monkeypatch.delenv(name, raising=False)
         yield server
 
 
@@ -463,22 +490,26 @@ def test_building_a_model_and_its_fingerprint_send_nothing_and_look_up_no_name(s
     assert sockets == []
 
 
-def test_a_server_elsewhere_is_reached_through_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_elsewhere_is_reached_through_a_proxy_that_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     with FaultServer(lambda *_: ok("by proxy")) as proxy:
-        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
-        monkeypatch.delenv("no_proxy", raising=False)
-        monkeypatch.delenv("NO_PROXY", raising=False)
-        ((_, answer),) = OpenAI(ELSEWHERE, model="m", key="none").answer([request_of("x")])
+        url = proxy.url.removesuffix("/v1")
+        ((_, answer),) = OpenAI(ELSEWHERE, model="m", key="none", proxy=url).answer([request_of("x")])
         assert answer.text == "by proxy"
         assert proxy.headers[0]["host"] == "192.0.2.1:9"
+    assert f"requests go through the proxy {url}" in caplog.text
 
 
-def test_this_machine_is_reached_without_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    with FaultServer(lambda *_: error(500)) as proxy, FaultServer(lambda *_: ok()) as server:
+def test_no_server_is_reached_through_a_proxy_of_the_environment(
+    elsewhere: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FaultServer(lambda *_: error(500)) as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url.removesuffix("/v1"))
         monkeypatch.setenv("NO_PROXY", "")
-        assert one_answer(server, request_of("x")).text == "yes"
+        for url in (ELSEWHERE, elsewhere.url):
+            ((_, answer),) = OpenAI(url, model="m").answer([request_of("x")])
+            assert answer.text == "yes"
         assert not proxy.bodies
 
 
@@ -491,6 +522,33 @@ def test_a_missing_key_is_named_where_one_is_needed(monkeypatch: pytest.MonkeyPa
         list(OpenAI(ELSEWHERE, model="m", key="MY_KEY").answer([request_of("x")]))
     assert SECRET not in str(caught.value)
     assert sockets == []
+
+
+@pytest.mark.parametrize(
+    "key",
+    [SECRET, "gsk_abcDEF0123456789", "a" * 65, "4f1c9e", "sk-ant api"],
+    ids=["sk", "word", "long", "hex", "space"],
+)
+def test_a_key_in_the_place_of_its_variable_is_refused_and_never_written(
+    key: str, text_task: TaskWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec, task = f"openai:{ELSEWHERE},model=m,key={key}", str(text_task(2))
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(sys, "argv", ["radbench", "run", "--model", f"blank({spec})", "--tasks", task])
+    with pytest.raises(SystemExit) as ended:
+        radbench.__main__.main()
+    said = "".join(capsys.readouterr())
+    assert ended.value.code == Exit.FAILED
+    assert "key names no environment variable" in said
+    assert key not in said
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_variable_of_any_name_that_is_set_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("my_key", SECRET)
+    for name in ("my_key", "NOT_SET_YET", "none", None, ""):
+        OpenAI(ELSEWHERE, model="m", key=name)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("status", [200, 401, 500])

@@ -107,5 +107,5 @@ def test_a_real_servers_greedy_answers_are_the_same_twice_and_look_at_the_pictur
 
 def test_a_wrong_model_name_stops_the_run_with_the_servers_answer(server: str, cohort: str, tmp_path: Path) -> None:
     spec = f"openai:{server},model=there/is-none,retries=0,backoff=0.01"
-    with pytest.raises(radbench.RadbenchError, match=r"openai:there/is-none: HTTP \d+"):
+    with pytest.raises(radbench.RadbenchError, match=r"openai:there/is-none: nothing has been answered, HTTP \d+"):
         radbench.evaluate(spec, "phantom/diagnosis", out=tmp_path / "run", limit=6, data=cohort)

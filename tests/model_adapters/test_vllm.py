@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass, field, replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from radbench.model_adapters.server.messages import Messages
 from radbench.model_adapters.vllm import VLLM
 
 import radbench
-from radbench.errors import ConfigError, ModelError
+from radbench.errors import ConfigError
 from radbench.records import Answer, Generation, Image, Message, Request
 from radbench.registry import find_model
 
@@ -67,6 +68,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
             return [SimpleNamespace(prompt_token_ids=[1, 2, 3], outputs=[output(**s)]) for s in said]
 
     module = ModuleType("vllm")
+    module.__spec__ = ModuleSpec("vllm", None)
     module.LLM, module.SamplingParams = LLM, SamplingParams  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "vllm", module)
     return state
@@ -158,7 +160,7 @@ def test_a_run_and_its_resume(engine: Engine, text_task: Any, tmp_path: Path) ->
     assert (again.outcome.asked, len(engine.built)) == (0, 1)
 
 
-def test_the_fingerprint_holds_what_changes_answers(tmp_path: Path) -> None:
+def test_the_fingerprint_holds_what_changes_answers(engine: Engine, tmp_path: Path) -> None:
     base = VLLM("m").fingerprint()
     assert VLLM("m", batch=3, tensor_parallel_size=4, gpu_memory_utilization=0.5).fingerprint() == base
     for other in ({"dtype": "float16"}, {"revision": "x"}, {"quantization": "awq"}, {"logprobs": 2}, {"slices": 2},
@@ -175,8 +177,8 @@ def test_wrong_options_and_a_missing_package_are_named(monkeypatch: pytest.Monke
     with pytest.raises(ConfigError, match="cut_off is 'no'"):
         VLLM("m", cut_off="no")  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(ModelError, match="the package vllm is missing"):
-        list(VLLM("m").answer(asked("x")))
+    with pytest.raises(ConfigError, match=r"the package vllm is missing\n  -> pip install vllm"):
+        find_model("vllm:m")
 
 
 def test_a_picture_that_cannot_be_read_fails_alone(engine: Engine, tmp_path: Path) -> None:
