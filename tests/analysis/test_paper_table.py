@@ -258,7 +258,7 @@ def test_regimes_other_than_zero_shot_are_told(runs: Runs) -> None:
         ({"metrics": ["p"]}, {"a/x"}),
         ({"metrics": ["p:k=1"]}, {"a/x"}),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
 )
 def test_tasks_and_metrics_are_chosen_by_name(runs: Runs, chosen: dict[str, list[str]], expected: set[str]) -> None:
     runs.add(
