@@ -178,18 +178,19 @@ def find_model(spec: str | Model | Callable[..., Any]) -> Model:
     name, _, rest = spec.partition(":")
     for entry in _entries("radbench.models"):
         if entry.name == name:
-            return _construct_spec(_load(entry), f"model '{name}'", rest)  # options may hold what should not be shown
+            return _construct_spec(_load(entry), f"model '{name}'", rest)
     remedy = f"python -c 'import {name}' shows where"
     if rest and not name.endswith(".py") and _user_code(lambda: _importable(name), f"importing '{name}'", remedy):
         target, _, rest = rest.partition(":")  # module:name, then options as of any model
         thing = _user_code(lambda: _import_object(name, target), f"importing '{name}'", remedy)
         return _as_model(thing, spec, rest)
     remedy = "radbench list models, or give module:function"
+    shown = spec.partition(",")[0] if rest else spec  # options may hold what should not be shown
     if spec.count("(") > spec.count(")"):
         remedy = "close the parenthesis: NAME(MODEL,option=value)"
     if name.endswith(".py"):
         remedy = f"give the module without .py: {spec.replace('.py:', ':', 1)}"
-    raise ConfigError(f"unknown model '{spec.partition(',')[0]}': {nearest(name, model_names())}", remedy=remedy)
+    raise ConfigError(f"unknown model '{shown}': {nearest(name, model_names())}", remedy=remedy)
 
 
 def _wrapped(name: str, inside: str) -> Model:

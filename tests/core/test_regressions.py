@@ -356,7 +356,7 @@ def test_a_folder_whose_manifest_could_not_be_written_can_be_used_again(tmp_path
 
 
 def test_a_replayed_file_is_found_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from radbench.cli.work import resume
+    from radbench.cli.work import EngineOptions, resume
 
     task = classification(tmp_path, rows(2))
     (tmp_path / "p.jsonl").write_text('{"task": "t", "sample": "s0", "text": "a"}\n')
@@ -364,7 +364,7 @@ def test_a_replayed_file_is_found_from_another_folder(tmp_path: Path, monkeypatc
     radbench.evaluate("replay:p.jsonl", task, out=tmp_path / "r")
     (tmp_path / "r" / "results.json").unlink()
     monkeypatch.chdir("/")
-    assert resume(str(tmp_path / "r"), None, True) == 0
+    assert resume(str(tmp_path / "r"), EngineOptions(), None, True) == 0
 
 
 def test_a_folder_of_other_things_is_not_filled(tmp_path: Path) -> None:
