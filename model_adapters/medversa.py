@@ -111,6 +111,8 @@ class MedVersa:
             raise ValueError(
                 f"{volumes} volumes among {len(pictures)} pictures: MedVersa takes pictures, or one volume"
             )
+        if form != "text" and any(role == "assistant" for role, _ in turns):
+            raise ValueError("MedVersa's boxes and masks are of the first picture: no examples may stand before it")
         modality = self._modality or ("ct" if volumes else "cxr")
         if (modality == "ct") != bool(volumes):
             raise ValueError(f"modality {modality} and {volumes} volumes: MedVersa reads volumes as ct, pictures never")

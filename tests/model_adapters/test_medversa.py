@@ -291,6 +291,9 @@ def test_what_cannot_work_is_refused(checkout: Path, tmp_path: Path) -> None:
     for parts in (["Q"], [phantom((4, 4, 4)), picture(), "Q"], [phantom((4, 4, 4)), phantom((4, 4, 4)), "Q"]):
         with pytest.raises(ValueError, match="takes pictures, or one volume"):
             model.answer([("user", parts)], [], "text", GREEDY)
+    example = [("user", [picture(), "Q"]), ("assistant", ["A"]), ("user", [picture(), "Q"])]
+    with pytest.raises(ValueError, match="of the first picture: no examples"):
+        model.answer(example, [], "mask", GREEDY)
     model, _ = loaded(checkout, modality="derm")
     with pytest.raises(ValueError, match="reads volumes as ct"):
         model.answer([("user", [phantom((4, 4, 4)), "Q"])], [], "text", GREEDY)
