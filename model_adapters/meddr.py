@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 CONTEXT = "<IMG_CONTEXT>"
 SYSTEM = "Answer the questions."
-# How GSCo tells retrieved diagnoses and those of specialists (inference_gsco.py), each list joined by commas without spaces.
-RETRIEVED = "The diagnoses of the most similar cases are {retrieved}."
-SPECIALISTS = "The diagnoses of the specialist models are {specialists}."
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

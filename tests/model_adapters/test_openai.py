@@ -20,6 +20,7 @@ from PIL import Image as PIL
 from radbench.model_adapters.messages import Pictures
 from radbench.model_adapters.openai import OpenAI
 from radbench.model_adapters.server import messages as openai_messages
+from radbench.model_adapters.server.address import key_variable
 from radbench.model_adapters.server.faults import masked
 from radbench.model_adapters.server.messages import Messages, encode, png
 from radbench.model_adapters.server.replies import names_one, option_scores
@@ -547,7 +548,8 @@ def test_a_key_in_the_place_of_its_variable_is_refused_and_never_written(
 
 def test_a_variable_of_any_name_that_is_set_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("my_key", SECRET)
-    for name in ("my_key", "NOT_SET_YET", "none", None, ""):
+    for name, taken in {"my_key": "my_key", "NOT_SET_YET": "NOT_SET_YET", "none": "", None: "", "": ""}.items():
+        assert key_variable(name) == taken
         OpenAI(ELSEWHERE, model="m", key=name)  # type: ignore[arg-type]
 
 
